@@ -1,0 +1,3 @@
+"""The facial-expression service."""
+
+__version__ = "1.0.0"

@@ -1,0 +1,23 @@
+"""`python -m app` serves on the configured host and port."""
+
+import signal
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+def main() -> None:
+    """Run the server until it is told to stop."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.exit("\n".join(f"Cannot start: setting {one['loc'][0]}: {one['msg']}" for one in error.errors()))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
+    uvicorn.run("app.main:app", host=settings.host, port=settings.port)
+
+
+if __name__ == "__main__":
+    main()

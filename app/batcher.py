@@ -1,0 +1,116 @@
+"""A micro-batcher: many callers share one function that is cheaper on batches.
+
+One thread owns the function. It waits for the first item and takes whatever else is there; nothing waits for company.
+Knows nothing about faces, models or HTTP.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+from app.errors import ModelStopped, Overloaded
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """Collects items into batches for `run`, which must return one result for each item, in order."""
+
+    def __init__(self, run: Callable[[list[Item]], Sequence[Result]], *, max_batch: int, max_queued: int) -> None:
+        """
+        Args:
+            run: called in the batcher's own thread only, with 1 to `max_batch` items.
+            max_batch: most items of one call.
+            max_queued: most items waiting; more are refused.
+        """
+        self._run = run
+        self._max_batch = max_batch
+        self._max_queued = max_queued
+        self._queue: deque[tuple[Item, Future[Result]]] = deque()
+        self._change = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether items are being worked on."""
+        return self._thread.is_alive() and not self._stopping
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Refuse new items, finish those admitted, and end the thread."""
+        with self._change:
+            self._stopping = True
+            self._change.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    async def submit(self, items: Sequence[Item]) -> list[Result]:
+        """Queue `items` together and wait for their results, in order.
+
+        A caller that is cancelled while its items wait takes them back.
+
+        Raises:
+            Overloaded: the queue has no room for all of them; none was queued.
+            ModelStopped: the thread is not running.
+            Exception: what `run` raised for the batch that an item was in.
+        """
+        futures: list[Future[Result]] = [Future() for _ in items]
+        with self._change:
+            if not self.alive:
+                raise ModelStopped("The model is not running; the service needs a restart.")
+            if len(self._queue) + len(items) > self._max_queued:
+                raise Overloaded("Too many faces are waiting for the model; try again shortly.")
+            self._queue.extend(zip(items, futures, strict=True))
+            self._change.notify_all()
+        return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
+
+    def _work(self) -> None:
+        try:
+            while batch := self._take():
+                self._answer(batch)
+        finally:
+            with self._change:
+                self._stopping = True
+                left = list(self._queue)
+                self._queue.clear()
+            for _, future in left:
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(ModelStopped("The model stopped before it came to this picture."))
+
+    def _take(self) -> list[tuple[Item, Future[Result]]]:
+        """Wait for work; an empty batch means that the batcher stops."""
+        batch: list[tuple[Item, Future[Result]]] = []
+        with self._change:
+            while not batch:
+                self._change.wait_for(lambda: self._queue or self._stopping)
+                if not self._queue:
+                    return []
+                while self._queue and len(batch) < self._max_batch:
+                    item, future = self._queue.popleft()
+                    if future.set_running_or_notify_cancel():
+                        batch.append((item, future))
+        return batch
+
+    def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:
+        try:
+            results = self._run([item for item, _ in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(batch)} items gave {len(results)} results")
+        except Exception as error:  # noqa: BLE001 - whatever `run` raises is its callers' answer, and must not end the thread
+            for _, future in batch:
+                future.set_exception(error)
+            return
+        except BaseException:
+            for _, future in batch:
+                future.set_exception(ModelStopped("The model stopped while it worked on this picture."))
+            raise
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)

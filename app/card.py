@@ -1,0 +1,107 @@
+"""The model's card: what a model file is, how it was made and how well it does.
+
+Training writes it, loading checks it, `/model` serves it. Knows nothing about Keras.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.emotions import LABELS
+from app.errors import StartError
+from app.preprocess import INPUT_SIZE
+
+
+class InputSpec(BaseModel):
+    """What the network takes."""
+
+    shape: tuple[int, int, int] = (INPUT_SIZE, INPUT_SIZE, 3)
+    range: tuple[float, float] = (0.0, 1.0)
+    preprocessing: str = (
+        "app.preprocess: face box without margin, BT.601 luma, 96x96, divided by 255, repeated over three channels"
+    )
+
+
+class LabelFigures(BaseModel):
+    """Figures of one label on one set of faces."""
+
+    precision: float
+    recall: float
+    f1: float
+    count: int = Field(description="Faces that have this label.")
+
+
+class Figures(BaseModel):
+    """What `python -m training.evaluate` measured on one set of faces."""
+
+    data: str
+    count: int
+    accuracy: float
+    accuracy_interval_95: tuple[float, float] = Field(description="Wilson score interval.")
+    macro_f1: float
+    expected_calibration_error: float = Field(description="15 equal-width bins of confidence.")
+    labels: dict[str, LabelFigures]
+    confusion: list[list[int]] = Field(
+        description="Row: label of the data; column: prediction; in the order of labels."
+    )
+    certain_share: float = Field(description="Share of faces whose confidence reaches `certain_from`.")
+    certain_accuracy: float = Field(description="Accuracy on those.")
+    plausible_coverage: float = Field(description="Share of faces whose label is among the plausible ones.")
+    plausible_size: float = Field(description="Mean number of plausible labels.")
+
+
+class Card(BaseModel):
+    """The `.json` file beside a model file."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    name: str
+    version: str
+    sha256: str = Field(description="Of the model file.")
+    labels: tuple[str, ...] = LABELS
+    input: InputSpec = InputSpec()
+    temperature: float = Field(description="By which the logits were divided; folded into the last layer.")
+    certain_from: float = Field(description="Confidence from which an answer counts as certain.")
+    plausible_from: float = Field(description="Probability from which a label counts as plausible.")
+    training: list[dict[str, Any]] = Field(description="Flags of each training stage, in order.")
+    evaluation: dict[str, Figures] = Field(description="Figures by name of the set.")
+
+    @staticmethod
+    def path_of(model: Path) -> Path:
+        """Where the card of a model file lies."""
+        return model.with_suffix(".json")
+
+    def write(self, model: Path) -> None:
+        """Write the card beside its model file."""
+        self.path_of(model).write_text(self.model_dump_json(indent=2) + "\n")
+
+
+def read_card(model: Path) -> Card:
+    """Read the card of a model file and check that it is for this file and this service.
+
+    Raises:
+        StartError: a file is missing, unreadable, altered, or made for other labels or another input.
+    """
+    path = Card.path_of(model)
+    for needed in (model, path):
+        if not needed.is_file():
+            raise StartError(f"the model file {needed} is missing")
+    try:
+        card = Card.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise StartError(f"{path} is not a model card: {error.error_count()} fields are wrong") from error
+    if card.labels != LABELS:
+        raise StartError(f"{path} has the labels {', '.join(card.labels)}; the service has {', '.join(LABELS)}")
+    if card.input != InputSpec():
+        raise StartError(f"{path} describes another input than the service prepares")
+    if digest(model) != card.sha256:
+        raise StartError(f"{model} is not the file that its card describes: the SHA-256 differs")
+    return card
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

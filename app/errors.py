@@ -1,0 +1,68 @@
+"""What can go wrong, in the service's own terms. Each error carries the status and code that clients see.
+
+Knows nothing about HTTP frameworks: `app/problems.py` turns these into responses.
+"""
+
+
+class StartError(RuntimeError):
+    """The service cannot start as it is configured; the message is one line for its operator."""
+
+
+class ServiceError(Exception):
+    """A request that cannot be answered; the message is shown to the client.
+
+    Attributes:
+        status: HTTP status code.
+        code: stable identifier for programs.
+        title: short summary that is the same for every occurrence.
+        retry_after: seconds after which a new try makes sense, or None.
+    """
+
+    status = 500
+    code = "internal_error"
+    title = "The service failed"
+    retry_after: int | None = None
+
+
+class InvalidRequest(ServiceError):
+    status, code, title = 422, "invalid_request", "The request is not what this endpoint takes"
+
+
+class MalformedBody(ServiceError):
+    status, code, title = 400, "malformed_body", "The multipart body cannot be read"
+
+
+class InvalidImage(ServiceError):
+    status, code, title = 400, "invalid_image", "The file is not a readable picture"
+
+
+class UnsupportedFormat(ServiceError):
+    status, code, title = 415, "unsupported_format", "The picture's format is not supported"
+
+
+class FileTooLarge(ServiceError):
+    status, code, title = 413, "file_too_large", "The file has too many bytes"
+
+
+class RequestTooLarge(ServiceError):
+    status, code, title = 413, "request_too_large", "The request has too many bytes"
+
+
+class TooManyFiles(ServiceError):
+    status, code, title = 413, "too_many_files", "The request has too many files"
+
+
+class TooManyPixels(ServiceError):
+    status, code, title = 413, "too_many_pixels", "The picture has too many pixels"
+
+
+class NoFace(ServiceError):
+    status, code, title = 400, "no_face", "No face was found"
+
+
+class Overloaded(ServiceError):
+    status, code, title, retry_after = 503, "overloaded", "The service is busy", 1
+
+
+class ModelStopped(ServiceError):
+    status, code, title, retry_after = 503, "model_stopped", "The model is not running", 5

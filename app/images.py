@@ -1,0 +1,125 @@
+"""Uploaded bytes -> an upright RGB array, within limits.
+
+Formats are recognised by content; names and declared types are never looked at. Knows nothing about faces or HTTP.
+"""
+
+import struct
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+
+from app.errors import FileTooLarge, InvalidImage, TooManyPixels, UnsupportedFormat
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF")
+"""Pillow's names of what is accepted; of an animation, the first frame."""
+
+_OTHERS = (
+    ("TIFF", 0, (b"II*\0", b"MM\0*")),
+    ("HEIC", 4, (b"ftypheic", b"ftypheix", b"ftypheim", b"ftypheis", b"ftypmif1", b"ftypmsf1", b"ftyphevc")),
+    ("JPEG XL", 0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
+    ("JPEG 2000", 0, (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")),
+    ("Photoshop", 0, (b"8BPS",)),
+    ("icon", 0, (b"\0\0\1\0",)),
+    ("PDF", 0, (b"%PDF",)),
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_CORRUPT = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, struct.error)
+"""What Pillow's decoders raise on bytes that are not what their header promises."""
+
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and is not a setting; `decode` checks before decoding.
+
+
+def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode one picture as a person would see it.
+
+    The EXIF orientation is applied, transparency is composited on white, an embedded colour profile is converted to sRGB,
+    and 16-bit samples are scaled to 8.
+
+    Args:
+        data: a JPEG, PNG, WebP, AVIF, BMP or GIF file.
+        max_bytes: largest `data`.
+        max_pixels: largest width x height; checked on the header, before any pixel is decoded.
+
+    Returns:
+        uint8 [H, W, 3], RGB, 0..255.
+
+    Raises:
+        InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels.
+    """
+    if len(data) > max_bytes:
+        raise FileTooLarge(f"A picture may have at most {max_bytes} bytes; this one has {len(data)}.")
+    if not data:
+        raise InvalidImage("The file is empty.")
+    try:
+        picture = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise _unidentified(data) from None
+    except _CORRUPT as error:
+        raise InvalidImage("The picture's header is corrupt.") from error
+    with picture:
+        if picture.width * picture.height > max_pixels:
+            raise TooManyPixels(
+                f"A picture may have at most {max_pixels} pixels; this one has {picture.width} x {picture.height}."
+            )
+        orientation = _orientation(picture)
+        try:
+            picture.load()
+        except _CORRUPT as error:
+            raise InvalidImage("The picture is truncated or corrupt.") from error
+        colours = _to_rgb(picture)
+    if orientation in _UPRIGHT:
+        colours = colours.transpose(_UPRIGHT[orientation])
+    return np.asarray(colours)
+
+
+def _unidentified(data: bytes) -> InvalidImage | UnsupportedFormat:
+    accepted = "JPEG, PNG, WebP, AVIF, BMP and GIF"
+    for name, offset, signatures in _OTHERS:
+        if data[offset:].startswith(signatures):
+            return UnsupportedFormat(f"{name} is not supported; {accepted} are.")
+    if b"<svg" in data[:1024].lower():
+        return UnsupportedFormat(f"SVG is not supported; {accepted} are.")
+    return InvalidImage(f"The file is not a picture of a known format; {accepted} are supported.")
+
+
+def _orientation(picture: ImageFile.ImageFile) -> int:
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except _CORRUPT:
+        return 1
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):
+        samples = np.asarray(picture).astype(np.float32) / 257
+        return Image.fromarray(np.clip(samples, 0, 255).round().astype(np.uint8)).convert("RGB")
+    profile = picture.info.get("icc_profile")
+    if picture.has_transparency_data:
+        layers = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
+    if picture.mode not in ("RGB", "L", "CMYK"):
+        picture = picture.convert("RGB")
+    return _to_srgb(picture, profile) if profile else picture.convert("RGB")
+
+
+def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        converted = ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
+    except (ImageCms.PyCMSError, *_CORRUPT):
+        converted = None  # A profile that cannot be read, or is for another colour space, is as good as none.
+    return picture.convert("RGB") if converted is None else converted

@@ -1,0 +1,63 @@
+"""Picture and face box -> the classifier's input.
+
+The one preprocessing function: serving, training and evaluation all call it.
+It knows nothing about files, detectors or models.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+INPUT_SIZE = 96
+"""Side of the classifier's square input, in pixels."""
+
+
+class Box(NamedTuple):
+    """An axis-aligned rectangle in pixels; `x`, `y` is its top-left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def face_luma(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.uint8]:
+    """Cut a face out of a picture, as luma at the classifier's resolution.
+
+    Expressions are learned from grey faces, so colour is reduced to luma (ITU-R BT.601) before anything else.
+    The crop has no margin: Haar boxes frame a face as FER-2013 does.
+
+    Args:
+        image: uint8, [H, W, 3] RGB or [H, W] grey, 0..255.
+        box: the face in pixels of `image`, clipped to it; the whole picture when None.
+
+    Returns:
+        uint8 [96, 96], 0..255. Area-averaged when shrinking, bilinear when enlarging.
+
+    Raises:
+        ValueError: the box lies outside the picture.
+    """
+    if box is not None:
+        left, top = max(box.x, 0), max(box.y, 0)
+        image = image[top : max(box.y + box.height, 0), left : max(box.x + box.width, 0)]
+    if image.size == 0:
+        raise ValueError("the box lies outside the picture")
+    grey = image if image.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    shrinks = min(grey.shape) > INPUT_SIZE
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(grey, (INPUT_SIZE, INPUT_SIZE), interpolation=interpolation), dtype=np.uint8)
+
+
+def model_input(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Scale luma to [0, 1] and repeat it over the three channels of the network.
+
+    Args:
+        luma: uint8 [..., 96, 96], 0..255.
+
+    Returns:
+        float32 [..., 96, 96, 3], 0..1.
+    """
+    scaled = luma.astype(np.float32) / np.float32(255)
+    return np.repeat(scaled[..., np.newaxis], 3, axis=-1)

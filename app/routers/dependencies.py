@@ -1,0 +1,37 @@
+"""What handlers ask for in their signatures."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from app.analyzer import Analyzer, Crop, Probabilities
+from app.batcher import Batcher
+from app.card import Card
+from app.settings import Settings
+
+
+def _settings(connection: HTTPConnection) -> Settings:
+    settings: Settings = connection.app.state.settings
+    return settings
+
+
+def _analyzer(connection: HTTPConnection) -> Analyzer:
+    analyzer: Analyzer = connection.app.state.analyzer
+    return analyzer
+
+
+def _batcher(connection: HTTPConnection) -> Batcher[Crop, Probabilities]:
+    batcher: Batcher[Crop, Probabilities] = connection.app.state.batcher
+    return batcher
+
+
+def _card(connection: HTTPConnection) -> Card:
+    card: Card = connection.app.state.card
+    return card
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+AnalyzerDep = Annotated[Analyzer, Depends(_analyzer)]
+BatcherDep = Annotated[Batcher[Crop, Probabilities], Depends(_batcher)]
+CardDep = Annotated[Card, Depends(_card)]

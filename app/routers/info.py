@@ -1,0 +1,93 @@
+"""What the service is and how it fares."""
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse, HTMLResponse
+
+from app import __version__
+from app.card import Card
+from app.emotions import EMOTIONS, LABELS
+from app.errors import ModelStopped
+from app.problems import responses
+from app.routers.dependencies import BatcherDep, CardDep
+from app.schemas import Alive, EmotionDetail, Emotions, Health, ModelName, Ready, Service
+
+STATIC = Path(__file__).resolve().parent.parent / "static"
+
+router = APIRouter(tags=["info"])
+
+
+@router.get("/", response_model=Service, responses={200: {"content": {"text/html": {}}}})
+async def root(accept: Annotated[str, Header()] = "") -> Service | FileResponse:
+    """Name, version and where to go from here; a browser gets the demo page."""
+    if "text/html" in accept:
+        return FileResponse(STATIC / "index.html", headers={"Vary": "Accept"})
+    return Service(name="Facial expression service", version=__version__, docs="/docs", health="/health")
+
+
+@router.get("/health", responses={503: {"model": Health, "description": "It cannot serve."}})
+async def health(response: Response, batcher: BatcherDep, card: CardDep) -> Health:
+    """Whether the service can answer pictures, in detail; 503 when it cannot."""
+    if not batcher.alive:
+        response.status_code = 503
+    return Health(
+        status="healthy" if batcher.alive else "unhealthy",
+        model_loaded=batcher.alive,
+        cascade_loaded=True,
+        model=ModelName(name=card.name, version=card.version),
+        version=__version__,
+    )
+
+
+@router.get("/livez")
+async def live() -> Alive:
+    """Whether the process answers at all."""
+    return Alive()
+
+
+@router.get("/readyz", responses=responses(ModelStopped))
+async def ready(batcher: BatcherDep) -> Ready:
+    """Whether pictures can be sent now: the model is loaded, warm and running."""
+    if not batcher.alive:
+        raise ModelStopped("The model is not running; the service needs a restart.")
+    return Ready()
+
+
+@router.get("/emotions")
+async def emotions(card: CardDep) -> Emotions:
+    """The seven labels in the order of the model's outputs, with how well the model tells each."""
+    figures = card.evaluation["PublicTest"].labels if "PublicTest" in card.evaluation else {}
+    return Emotions(
+        emotions=list(LABELS),
+        emotion_messages={emotion.name: emotion.message for emotion in EMOTIONS},
+        details=[
+            EmotionDetail(
+                **emotion._asdict(),
+                precision=figures[emotion.name].precision if figures else None,
+                recall=figures[emotion.name].recall if figures else None,
+            )
+            for emotion in EMOTIONS
+        ],
+    )
+
+
+@router.get("/model")
+async def model(card: CardDep) -> Card:
+    """The model's card: what it takes, how it was trained and how well it does."""
+    return card
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    """Swagger UI, from this service's own files."""
+    base = request.scope.get("root_path", "").rstrip("/")
+    return get_swagger_ui_html(
+        openapi_url=f"{base}/openapi.json",
+        title="Facial expression service",
+        swagger_js_url=f"{base}/static/swagger-ui/swagger-ui-bundle.js",
+        swagger_css_url=f"{base}/static/swagger-ui/swagger-ui.css",
+        swagger_favicon_url=f"{base}/static/favicon.svg",
+    )

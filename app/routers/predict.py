@@ -1,0 +1,52 @@
+"""Pictures in, expressions out."""
+
+import asyncio
+
+from fastapi import APIRouter
+
+from app import errors
+from app.analyzer import Analyzer
+from app.problems import responses
+from app.routers.dependencies import AnalyzerDep
+from app.routers.uploads import MANY_UPLOADS_BODY, ONE_UPLOAD_BODY, ManyUploads, OneUpload, Upload
+from app.schemas import Batch, FileError, FileFaces, Prediction
+
+router = APIRouter(tags=["predict"])
+
+_COMMON = (errors.MalformedBody, errors.InvalidRequest, errors.Overloaded, errors.ModelStopped)
+_PICTURE = (
+    errors.InvalidImage,
+    errors.NoFace,
+    errors.FileTooLarge,
+    errors.TooManyPixels,
+    errors.UnsupportedFormat,
+)
+
+
+@router.post("/predict", openapi_extra=ONE_UPLOAD_BODY, responses=responses(*_PICTURE, *_COMMON))
+async def predict(upload: OneUpload, analyzer: AnalyzerDep) -> Prediction:
+    """Find the faces of one picture and the expression that each shows.
+
+    The top level describes the largest face; `faces` holds every face, largest first.
+    """
+    with analyzer.admit(1):
+        return await analyzer.analyze(upload.data)
+
+
+@router.post(
+    "/predict/batch",
+    openapi_extra=MANY_UPLOADS_BODY,
+    responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *_COMMON),
+)
+async def predict_batch(uploads: ManyUploads, analyzer: AnalyzerDep) -> Batch:
+    """Answer several pictures, in the order sent. A picture that cannot be answered never fails the others."""
+    with analyzer.admit(len(uploads)):
+        return Batch(results=await asyncio.gather(*(_file_result(upload, analyzer) for upload in uploads)))
+
+
+async def _file_result(upload: Upload, analyzer: Analyzer) -> FileFaces | FileError:
+    try:
+        prediction = await analyzer.analyze(upload.data)
+    except errors.ServiceError as error:
+        return FileError(filename=upload.filename, error=str(error), code=error.code)
+    return FileFaces(filename=upload.filename, faces=prediction.faces)

@@ -1,0 +1,122 @@
+"""Request bodies -> uploaded files, in memory, within limits.
+
+FastAPI's own file parameters are not used: they spool files over 1 MB to disk, read a body of any size, and describe lists
+of files in a way that Swagger UI draws as text boxes.
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import Depends, Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from app.errors import FileTooLarge, InvalidRequest, MalformedBody, RequestTooLarge, ServiceError, TooManyFiles
+from app.routers.dependencies import SettingsDep
+
+_OVERHEAD = 64 * 1024
+"""Bytes that multipart framing may add to the files."""
+
+_MAX_PARTS = 1000
+
+
+class Upload(NamedTuple):
+    """One uploaded file; the name is the client's word and only ever repeated."""
+
+    filename: str | None
+    data: bytes
+
+
+async def _one_upload(request: Request, settings: SettingsDep) -> Upload:
+    limit = settings.max_file_bytes
+    error = FileTooLarge(f"A picture may have at most {limit} bytes.")
+    if not _is_multipart(request):
+        data = b"".join([chunk async for chunk in _limited(request, limit, error)])
+        if not data:
+            raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
+        return Upload(None, data)
+    uploads = await _files(request, "file", _limited(request, limit + _OVERHEAD, error), limit)
+    if len(uploads) > 1:
+        raise InvalidRequest('The field "file" takes one picture; use /predict/batch for several.')
+    return uploads[0]
+
+
+async def _many_uploads(request: Request, settings: SettingsDep) -> list[Upload]:
+    limit = settings.max_request_bytes
+    error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
+    if not _is_multipart(request):
+        raise InvalidRequest('Send the pictures as multipart/form-data, each in a field "files".')
+    uploads = await _files(request, "files", _limited(request, limit + _OVERHEAD, error), limit)
+    if len(uploads) > settings.max_files:
+        raise TooManyFiles(f"A batch may have at most {settings.max_files} pictures; this one has {len(uploads)}.")
+    return uploads
+
+
+OneUpload = Annotated[Upload, Depends(_one_upload)]
+ManyUploads = Annotated[list[Upload], Depends(_many_uploads)]
+
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _form(field: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": {"type": "object", "required": [field], "properties": {field: schema}}}
+
+
+ONE_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": _form("file", {**_FILE, "description": "The picture."}),
+            "application/octet-stream": {"schema": _FILE},
+        },
+    }
+}
+MANY_UPLOADS_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": _form("files", {"type": "array", "items": _FILE, "description": "The pictures."})
+        },
+    }
+}
+
+
+def _is_multipart(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+async def _files(request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int) -> list[Upload]:
+    parser = MultiPartParser(request.headers, stream, max_files=_MAX_PARTS, max_fields=_MAX_PARTS)
+    parser.spool_max_size = largest + _OVERHEAD
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise MalformedBody(error.message) from error
+    try:
+        files = form.getlist(field)
+        uploads = [Upload(file.filename, await file.read()) for file in files if isinstance(file, UploadFile)]
+    finally:
+        await form.close()
+    if not uploads or len(uploads) != len(files):
+        raise InvalidRequest(f'The multipart field "{field}" must hold a file.')
+    return uploads
+
+
+async def _limited(request: Request, limit: int, error: ServiceError) -> AsyncGenerator[bytes, None]:
+    """The body's chunks; raises `error` once it is longer than `limit`.
+
+    What a well-meaning client is still sending is read first and thrown away, up to the limit again, because most clients
+    do not look at an answer before they have sent their request.
+    """
+    declared = request.headers.get("content-length", "")
+    refused = declared.isdecimal() and int(declared) > limit
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        refused = refused or received > limit
+        if received > 2 * limit:
+            break
+        if not refused:
+            yield chunk
+    if refused:
+        raise error

@@ -1,0 +1,144 @@
+"""The service's answers: one set of types for code and JSON."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.emotions import EMOTIONS, LABELS
+
+Probability = float
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class FaceCoordinates(_Answer):
+    """A face box in pixels of the upright picture; `x`, `y` is its top-left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Face(_Answer):
+    """One face and the expression that it shows."""
+
+    emotion: str = Field(description="The most probable label.", examples=["happy"])
+    confidence: Probability = Field(description="Its probability, 0 to 1.", examples=[0.93])
+    probabilities: dict[str, Probability] = Field(
+        description="Probability of each label; they sum to 1.",
+        examples=[{name: 0.94 if name == "happy" else 0.01 for name in LABELS}],
+    )
+    message: str = Field(description="A sentence to show.", examples=["The face shows happiness."])
+    face_coordinates: FaceCoordinates
+    certain: bool = Field(description="Whether the confidence reaches the threshold in the model's card.")
+    plausible: list[str] = Field(
+        description="The labels that remain plausible, most probable first.", examples=[["happy"]]
+    )
+
+
+class ImageSize(_Answer):
+    """Size of the upright picture, in pixels."""
+
+    width: int
+    height: int
+
+
+class ModelName(_Answer):
+    name: str
+    version: str
+
+
+class Timings(_Answer):
+    """Where the time went, in milliseconds; waiting is included."""
+
+    decode: float
+    detect: float
+    classify: float
+    total: float
+
+
+class Prediction(Face):
+    """Every face of a picture; the top level repeats the largest."""
+
+    faces: list[Face] = Field(description="Every face, largest first.")
+    image: ImageSize
+    model: ModelName
+    timings_ms: Timings
+
+
+class FileFaces(_Answer):
+    """One readable picture of a batch."""
+
+    filename: str | None
+    faces: list[Face]
+
+
+class FileError(_Answer):
+    """One picture of a batch that could not be answered."""
+
+    filename: str | None
+    error: str = Field(examples=["The file is empty."])
+    code: str = Field(examples=["invalid_image"])
+
+
+class Batch(_Answer):
+    """The pictures of a batch, in the order sent."""
+
+    results: list[FileFaces | FileError]
+
+
+class EmotionDetail(_Answer):
+    name: str
+    emoji: str
+    description: str
+    message: str
+    precision: float | None = Field(description="Measured share of faces given this label that have it, 0 to 1.")
+    recall: float | None = Field(description="Measured share of faces that have this label and are given it, 0 to 1.")
+
+
+class Emotions(_Answer):
+    """The labels in the order of the model's outputs."""
+
+    emotions: list[str] = Field(examples=[list(LABELS)])
+    emotion_messages: dict[str, str] = Field(examples=[{emotion.name: emotion.message for emotion in EMOTIONS}])
+    details: list[EmotionDetail]
+
+
+class Health(_Answer):
+    status: Literal["healthy", "unhealthy"]
+    model_loaded: bool
+    cascade_loaded: bool
+    model: ModelName | None = None
+    version: str
+
+
+class Alive(_Answer):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(_Answer):
+    status: Literal["ready"] = "ready"
+
+
+class Service(_Answer):
+    """Where to go from here."""
+
+    name: str
+    version: str
+    docs: str
+    health: str
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document, served as `application/problem+json`."""
+
+    type: str = Field("about:blank", description="Always `about:blank`; `code` tells problems apart.")
+    title: str = Field(examples=["No face was found"])
+    status: int = Field(examples=[400])
+    detail: str = Field(description="What is wrong with this request.")
+    code: str = Field(description="Stable identifier for programs.", examples=["no_face"])
+    request_id: str = Field(description="Also sent as the `X-Request-ID` header.")
+    errors: list[dict[str, Any]] | None = Field(None, description="The fields at fault, where there are several.")

@@ -1,0 +1,44 @@
+"""The service's settings. The only reader of the environment."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Read from environment variables named `EMOTION_` plus the field's name; nonsense is refused at start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EMOTION_", frozen=True, protected_namespaces=(), populate_by_name=True
+    )
+
+    host: str = Field("0.0.0.0", description="Address that the server listens on.")
+    port: Port = Field(
+        8000,
+        validation_alias=AliasChoices("EMOTION_PORT", "PORT"),
+        description="Port that the server listens on; `PORT` is read too.",
+    )
+    model_path: Path = Field(
+        _ROOT / "models" / "emotion_vgg16.keras", description="The classifier; its card is the `.json` file beside it."
+    )
+    cascade_path: Path = Field(
+        _ROOT / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."
+    )
+    max_file_bytes: PositiveInt = Field(20 * 2**20, description="Largest picture, in bytes.")
+    max_request_bytes: PositiveInt = Field(64 * 2**20, description="Largest body of a batch request, in bytes.")
+    max_pixels: PositiveInt = Field(50_000_000, description="Largest picture, in pixels, before decoding.")
+    max_files: PositiveInt = Field(16, description="Most pictures in one batch request.")
+    max_in_flight: PositiveInt = Field(64, description="Pictures admitted at once; more are refused with 503.")
+    max_queued_faces: PositiveInt = Field(256, description="Faces waiting for the model; more are refused with 503.")
+    max_batch: PositiveInt = Field(16, description="Most faces classified in one call of the model.")
+    picture_threads: PositiveInt = Field(
+        default_factory=lambda: min(os.cpu_count() or 1, 8),
+        description="Threads that decode pictures and find faces; the number of processors, at most 8, by default.",
+    )
