@@ -1,0 +1,75 @@
+"""Augmentation in batch on tensors.
+
+Random numbers are drawn outside (`draw`, NumPy, keyed by seed and step), so that a resumed run sees exactly the
+pictures that an unbroken one would have seen, on every backend; the pixels are moved on the accelerator (`Augment`, one
+resample).
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from app.preprocess import INPUT_SIZE
+
+ROTATION = 17.0
+SCALE = 0.2
+SHIFT = 0.07
+GAIN = 0.25
+OFFSET = 0.1
+ERASE_SHARE = 0.4
+
+
+def draw(seed: int, step: int, count: int) -> dict[str, NDArray[np.float32]]:
+    """Draw the augmentation of one batch.
+
+    Returns:
+        `affine` float32 [N, 8]: output pixel -> input pixel, as `keras.ops.image.affine_transform` takes it: rotation
+        within 17 degrees, scale within 20 %, shift within 7 % of the side, mirrored half of the time;
+        `tone` float32 [N, 2]: gain and offset; `erase` float32 [N, 5]: top, bottom, left, right in pixels and the grey
+        put there (an empty rectangle for 60 % of the pictures).
+    """
+    random = np.random.default_rng((seed, step))
+    angle = np.deg2rad(random.uniform(-ROTATION, ROTATION, count))
+    zoom = np.exp(random.uniform(-SCALE, SCALE, count))
+    shift = random.uniform(-SHIFT, SHIFT, (2, count)) * INPUT_SIZE
+    mirror = np.where(random.random(count) < 0.5, -1.0, 1.0)
+    centre = (INPUT_SIZE - 1) / 2
+    a, b = np.cos(angle) * zoom * mirror, -np.sin(angle) * zoom
+    c, d = np.sin(angle) * zoom * mirror, np.cos(angle) * zoom
+    zero = np.zeros(count)
+    affine = [a, b, centre - (a + b) * centre + shift[0], c, d, centre - (c + d) * centre + shift[1], zero, zero]
+    tone = [np.exp(random.uniform(-GAIN, GAIN, count)), random.uniform(-OFFSET, OFFSET, count)]
+    area = random.uniform(0.02, 0.2, count) * (random.random(count) < ERASE_SHARE)
+    aspect = np.exp(random.uniform(-1, 1, count))
+    half_height = np.sqrt(area * aspect) * INPUT_SIZE / 2
+    half_width = np.sqrt(area / aspect) * INPUT_SIZE / 2
+    y, x = random.uniform(0, INPUT_SIZE, (2, count))
+    erase = [y - half_height, y + half_height, x - half_width, x + half_width, random.random(count)]
+    return {
+        "affine": np.stack(affine, axis=1).astype(np.float32),
+        "tone": np.stack(tone, axis=1).astype(np.float32),
+        "erase": np.stack(erase, axis=1).astype(np.float32),
+    }
+
+
+@keras.saving.register_keras_serializable("training")
+class Augment(keras.layers.Layer):  # type: ignore[misc]
+    """Apply what `draw` drew: `luma` uint8 [N, 96, 96] -> float32 [N, 96, 96, 3] in [0, 1]."""
+
+    def call(self, inputs: dict[str, Any]) -> Any:
+        images = ops.cast(inputs["luma"], "float32")[..., None] / 255.0
+        images = ops.image.affine_transform(
+            images, inputs["affine"], interpolation="bilinear", fill_mode="nearest", data_format="channels_last"
+        )
+        gain, offset = (inputs["tone"][:, i, None, None, None] for i in range(2))
+        images = ops.clip((images - 0.5) * gain + 0.5 + offset, 0.0, 1.0)
+        top, bottom, left, right, grey = (inputs["erase"][:, i, None, None, None] for i in range(5))
+        place = ops.cast(ops.arange(INPUT_SIZE), "float32")
+        rows, columns = place[None, :, None, None], place[None, None, :, None]
+        erased = ops.logical_and(
+            ops.logical_and(rows >= top, rows < bottom), ops.logical_and(columns >= left, columns < right)
+        )
+        return ops.repeat(ops.where(erased, grey, images), 3, axis=-1)

@@ -1,0 +1,176 @@
+"""VGG16 in its two forms, and the weight surgery between networks.
+
+The trained form has BatchNorm and two heads; the served form is plain VGG16: 13 convolutions in 5 blocks, then dense
+layers.
+Source of the topology: Simonyan and Zisserman 2014, configuration D.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from app.emotions import LABELS
+from app.preprocess import INPUT_SIZE
+from training.dataset import VOTE_NAMES
+
+CONVOLUTIONS = (2, 2, 3, 3, 3)
+"""Convolutions in each block."""
+
+FULL = (64, 128, 256, 512, 512)
+"""VGG16's channels in each block."""
+
+SLIM = (3, 64, 128, 256, 512)
+"""The widths of VGG16 one block later: what a network for half the resolution needs, a third of the cost."""
+
+HIDDEN = 512
+EPSILON = 1e-5
+
+Floats = NDArray[np.float32]
+
+
+def layer_names() -> Iterator[tuple[int, int, str, str]]:
+    """Block and position (from 1) of each convolution, its name and its BatchNorm's name."""
+    for block, count in enumerate(CONVOLUTIONS, start=1):
+        for position in range(1, count + 1):
+            yield block, position, f"block{block}_conv{position}", f"block{block}_bn{position}"
+
+
+def trainable_vgg16(widths: tuple[int, ...] = FULL) -> keras.Model:
+    """VGG16 with BatchNorm: float32 [N, 96, 96, 3] in [0, 1] -> logits `expression` [N, 7] and `votes` [N, 9].
+
+    Args:
+        widths: channels of each of the five blocks.
+    """
+    inputs = x = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
+    for block, position, convolution, norm in layer_names():
+        x = layers.Conv2D(widths[block - 1], 3, padding="same", use_bias=False, name=convolution)(x)
+        x = layers.BatchNormalization(epsilon=EPSILON, momentum=0.9, name=norm)(x)
+        x = layers.ReLU(name=convolution.replace("conv", "relu"))(x)
+        if position == CONVOLUTIONS[block - 1]:
+            x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(HIDDEN, activation="relu", kernel_initializer="he_normal", name="fc")(x)
+    heads = {
+        "expression": layers.Dense(len(LABELS), name="expression")(x),
+        "votes": layers.Dense(len(VOTE_NAMES), name="votes")(x),
+    }
+    return keras.Model(inputs, heads, name="vgg16")
+
+
+def plain_vgg16(widths: tuple[int, ...] = FULL) -> keras.Model:
+    """VGG16 as it is served: float32 [N, 96, 96, 3] in [0, 1] -> probabilities [N, 7] that sum to 1."""
+    inputs = x = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
+    for block, position, convolution, _ in layer_names():
+        x = layers.Conv2D(widths[block - 1], 3, padding="same", activation="relu", name=convolution)(x)
+        if position == CONVOLUTIONS[block - 1]:
+            x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(HIDDEN, activation="relu", name="fc")(x)
+    outputs = layers.Dense(len(LABELS), activation="softmax", name="expression")(x)
+    return keras.Model(inputs, outputs, name="emotion_vgg16")
+
+
+def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:
+    """The plain VGG16 that computes what `network` computes in inference, its logits divided by `temperature`."""
+    widths = tuple(network.get_layer(f"block{block}_conv1").filters for block in range(1, 6))
+    plain = plain_vgg16(widths)
+    for _, _, convolution, norm in layer_names():
+        (kernel,) = network.get_layer(convolution).get_weights()
+        gamma, beta, mean, variance = network.get_layer(norm).get_weights()
+        scale = gamma / np.sqrt(variance + EPSILON)
+        plain.get_layer(convolution).set_weights([kernel * scale, beta - mean * scale])
+    plain.get_layer("fc").set_weights(network.get_layer("fc").get_weights())
+    kernel, bias = network.get_layer("expression").get_weights()
+    plain.get_layer("expression").set_weights([kernel / temperature, bias / temperature])
+    return plain
+
+
+def shift_in(network: keras.Model, weights: Path | str, faces: Floats) -> None:
+    """Start a SLIM network from a VGG16 that was trained at half the resolution, one block later.
+
+    At 96 px every structure is twice as large as at 48, so block k of the smaller network becomes block k + 1 here.
+    Block 1 becomes its downsampling: a binomial low-pass, of which the pool keeps maximum and minimum, whose middle is
+    the pixel at 48 px. The smaller network's last block has no counterpart; the dense layers learn its work.
+
+    Args:
+        network: `trainable_vgg16(SLIM)`; changed in place.
+        weights: .npz with `block*_conv*/kernel` (HWIO) and `/bn_gamma`, `/bn_beta`, `/bn_mean`, `/bn_variance`.
+        faces: float32 [N, 96, 96, 3] in [0, 1], on which the new layers' statistics are measured.
+    """
+    low_pass = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    stem = np.zeros((3, 3, 3, 3), np.float32)
+    stem[:, :, :, 0] = low_pass[:, :, None] / 3
+    stem[:, :, :, 1] = -stem[:, :, :, 0]
+    _set_transparent(network, 1, 1, stem, faces, offset=np.array([0, 1, 1], np.float32))
+    _set_transparent(network, 1, 2, _identity(3), faces)
+    with np.load(weights) as source:
+        for block, position, convolution, norm in layer_names():
+            if block == 1:
+                continue
+            name = f"block{block - 1}_conv{position}"
+            if position > CONVOLUTIONS[block - 2]:
+                _set_transparent(network, block, position, _identity(SLIM[block - 1]), faces)
+                continue
+            kernel = source[f"{name}/kernel"].astype(np.float32)
+            if block == 2 and position == 1:
+                grey = kernel.sum(axis=2, keepdims=True) / 2
+                kernel = np.concatenate([grey, -grey, grey], axis=2)
+            network.get_layer(convolution).set_weights([kernel])
+            norms = [source[f"{name}/bn_{part}"] for part in ("gamma", "beta", "mean", "variance")]
+            network.get_layer(norm).set_weights(norms)
+
+
+def widen(small: keras.Model, large: keras.Model) -> None:
+    """Copy `small` into the wider `large` so that both compute the same (after Chen et al. 2016, Net2Net).
+
+    The channels that only `large` has keep their random initial weights and start with no influence on the old ones, so
+    gradients reach them from the first step. Re-estimate BatchNorm afterwards: their statistics are not known yet.
+    """
+    for _, _, convolution, norm in layer_names():
+        (old,) = small.get_layer(convolution).get_weights()
+        (kernel,) = large.get_layer(convolution).get_weights()
+        inputs, outputs = old.shape[2:]
+        kernel[:, :, :, :outputs] = 0
+        kernel[:, :, :inputs, :outputs] = old
+        large.get_layer(convolution).set_weights([kernel])
+        norms = large.get_layer(norm).get_weights()
+        for new, values in zip(norms, small.get_layer(norm).get_weights(), strict=True):
+            new[:outputs] = values
+        large.get_layer(norm).set_weights(norms)
+    for name in ("fc", "expression", "votes"):
+        large.get_layer(name).set_weights(small.get_layer(name).get_weights())
+
+
+def reestimate(network: keras.Model, faces: Floats, batch: int = 128) -> None:
+    """Replace BatchNorm's moving statistics with the plain average over `faces`, float32 [N, 96, 96, 3]."""
+    norms = [network.get_layer(norm) for _, _, _, norm in layer_names()]
+    usual = [norm.momentum for norm in norms]
+    for count, start in enumerate(range(0, len(faces) - batch + 1, batch)):
+        for norm in norms:
+            norm.momentum = count / (count + 1)
+        network(faces[start : start + batch], training=True)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+
+
+def _identity(channels: int) -> Floats:
+    kernel = np.zeros((3, 3, channels, channels), np.float32)
+    kernel[1, 1] = np.eye(channels)
+    return kernel
+
+
+def _set_transparent(
+    network: keras.Model, block: int, position: int, kernel: Floats, faces: Floats, *, offset: Any = 0.0
+) -> None:
+    """Set one convolution, and its BatchNorm such that it passes the convolution's output on, plus `offset`."""
+    convolution = network.get_layer(f"block{block}_conv{position}")
+    convolution.set_weights([kernel])
+    output = keras.Model(network.input, convolution.output).predict(faces, verbose=0)
+    mean, variance = output.mean(axis=(0, 1, 2)), output.var(axis=(0, 1, 2))
+    norm = network.get_layer(f"block{block}_bn{position}")
+    norm.set_weights([np.sqrt(variance + EPSILON), mean + offset, mean, variance])

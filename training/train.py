@@ -1,0 +1,247 @@
+"""Train the classifier. Every run resumes from its last checkpoint when started again with the same flags.
+
+    KERAS_BACKEND=torch python -m training.train --data DIR/training_*.npz --out runs/head --widths slim \
+        --start weights.npz --freeze features --steps 200
+
+The same code runs on Keras' TensorFlow, JAX and PyTorch backends. Knows nothing about the service or the exported form.
+"""
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from app.preprocess import INPUT_SIZE, model_input
+from training import augment, dataset, network
+
+STATISTICS_ROWS = 1024
+"""Training faces on which BatchNorm's statistics are measured."""
+
+WIDTHS = {"slim": network.SLIM, "full": network.FULL}
+FROZEN: dict[str, tuple[type, ...]] = {
+    "": (),
+    "norms": (keras.layers.BatchNormalization,),
+    "features": (keras.layers.BatchNormalization, keras.layers.Conv2D),
+}
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Everything that decides a run's result besides the data; saved with the weights.
+
+    Attributes:
+        widths: `slim` or `full`.
+        start: what to start from: half-resolution weights (.npz) for a slim network, a finished run's folder for
+            either, or nothing, which is a random start.
+        freeze: `features` trains only the dense layers, `norms` all but BatchNorm, which stays in inference mode (a
+            third faster, and enough for a network that starts from a trained one); nothing is frozen when empty.
+        steps: batches in all.
+        batch: faces per step.
+        rate: peak learning rate; it warms up over 5 % of the steps and falls to zero along a cosine.
+        decay: weight decay (decoupled, times the learning rate).
+        smoothing: label smoothing.
+        vote_weight: weight of the FER+ votes' cross-entropy beside the labels'.
+        average: decay of the running average of the weights, applied every fourth step.
+        seed: of the initial weights, the order of rows and the augmentation.
+    """
+
+    widths: str = "full"
+    start: str = ""
+    freeze: str = ""
+    steps: int = 1000
+    batch: int = 64
+    rate: float = 0.02
+    decay: float = 5e-3
+    smoothing: float = 0.1
+    vote_weight: float = 0.7
+    average: float = 0.97
+    seed: int = 1
+
+
+class Training:
+    """One run: a network, its optimizer, the average of its weights, and the step it has reached."""
+
+    def __init__(self, flags: Flags, rows: dataset.Rows) -> None:
+        """Args: `rows` are the training rows; what teaches nothing is dropped."""
+        self.flags = flags
+        self.rows = dataset.usable(rows)
+        self.luma = dataset.luma(self.rows)
+        self.votes = dataset.vote_targets(self.rows)
+        keras.utils.set_random_seed(flags.seed)
+        self.network = _initial_network(flags, self.statistics_faces())
+        for layer in self.network.layers:
+            layer.trainable = not isinstance(layer, FROZEN[flags.freeze])
+        self.model = _with_augmentation(self.network)
+        self.model.compile(
+            optimizer=keras.optimizers.SGD(
+                flags.rate, momentum=0.9, nesterov=True, weight_decay=flags.decay, global_clipnorm=5.0
+            ),
+            loss={
+                "expression": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=flags.smoothing),
+                "votes": keras.losses.CategoricalCrossentropy(from_logits=True),
+            },
+            loss_weights={"expression": 1.0, "votes": flags.vote_weight},
+            metrics={"expression": ["accuracy"]},
+        )
+        self.average = [np.array(weight) for weight in self._weights()]
+        self.step = 0
+
+    def statistics_faces(self) -> NDArray[np.float32]:
+        """float32 [N, 96, 96, 3]: the faces on which BatchNorm is re-estimated."""
+        return model_input(self.luma[:STATISTICS_ROWS])
+
+    def train(self, until: int) -> Iterator[dict[str, float]]:
+        """Run up to step `until`, yielding the running losses after each step."""
+        self.model.reset_metrics()
+        while self.step < until:
+            self.model.optimizer.learning_rate = self._rate()
+            inputs, targets = self._batch()
+            logs = self.model.train_on_batch(inputs, targets, return_dict=True)
+            self.step += 1
+            if self.step % 4 == 0:
+                new = 1 - self.flags.average
+                self.average = [(1 - new) * a + new * w for a, w in zip(self.average, self._weights(), strict=True)]
+            yield {name: float(value) for name, value in logs.items()}
+
+    def averaged(self) -> keras.Model:
+        """A copy of the network that has the averaged weights, BatchNorm re-estimated for them if it was trained."""
+        copy = network.trainable_vgg16(WIDTHS[self.flags.widths])
+        means = {
+            variable.path: mean for variable, mean in zip(self.network.trainable_variables, self.average, strict=True)
+        }
+        for variable in self.network.variables:
+            next(v for v in copy.variables if v.path == variable.path).assign(means.get(variable.path, variable))
+        if not self.flags.freeze:
+            network.reestimate(copy, self.statistics_faces())
+        return copy
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint; a run that is killed meanwhile keeps its previous one."""
+        state = {f"weight_{i}": ops.convert_to_numpy(w) for i, w in enumerate(self._state())}
+        state |= {f"average_{i}": mean for i, mean in enumerate(self.average)}
+        partial = folder / "checkpoint.part.npz"
+        np.savez(partial, step=self.step, **state)
+        partial.replace(folder / "checkpoint.npz")
+
+    def resume(self, folder: Path) -> None:
+        """Go on exactly where the checkpoint was written, if there is one."""
+        path = folder / "checkpoint.npz"
+        if not path.exists():
+            return
+        with np.load(path) as state:
+            for i, variable in enumerate(self._state()):
+                variable.assign(state[f"weight_{i}"])
+            self.average = [state[f"average_{i}"] for i in range(len(self.average))]
+            self.step = int(state["step"])
+
+    def _weights(self) -> list[NDArray[np.float32]]:
+        return [ops.convert_to_numpy(variable) for variable in self.network.trainable_variables]
+
+    def _state(self) -> list[Any]:
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        return [*self.network.variables, *optimizer.variables]
+
+    def _rate(self) -> float:
+        progress = self.step / self.flags.steps
+        warm = min(1.0, (progress + 1e-3) / 0.05)
+        return self.flags.rate * warm * 0.5 * (1 + float(np.cos(np.pi * progress)))
+
+    def _batch(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        per_epoch = max(1, len(self.rows) // self.flags.batch)
+        epoch, place = divmod(self.step, per_epoch)
+        order = np.random.default_rng((self.flags.seed, epoch)).permutation(len(self.rows))
+        index = order[place * self.flags.batch : (place + 1) * self.flags.batch]
+        inputs = {"luma": self.luma[index], **augment.draw(self.flags.seed, self.step, len(index))}
+        labels = np.eye(7, dtype=np.float32)[self.rows.labels[index]]
+        return inputs, {"expression": labels, "votes": self.votes[index]}
+
+
+def _initial_network(flags: Flags, faces: NDArray[np.float32]) -> keras.Model:
+    built = network.trainable_vgg16(WIDTHS[flags.widths])
+    if flags.start.endswith(".npz"):
+        network.shift_in(built, flags.start, faces[:256])
+    elif flags.start:
+        network.widen(load_network(Path(flags.start)), built)
+    if flags.start:
+        network.reestimate(built, faces)
+    return built
+
+
+def _with_augmentation(built: keras.Model) -> keras.Model:
+    inputs = {
+        "luma": keras.Input((INPUT_SIZE, INPUT_SIZE), dtype="uint8", name="luma"),
+        "affine": keras.Input((8,), name="affine"),
+        "tone": keras.Input((2,), name="tone"),
+        "erase": keras.Input((5,), name="erase"),
+    }
+    return keras.Model(inputs, built(augment.Augment(name="augment")(inputs)))
+
+
+def load_network(folder: Path) -> keras.Model:
+    """The finished network of a run: BatchNorm, two heads of logits."""
+    return keras.models.load_model(folder / "network.keras", compile=False)
+
+
+def accuracy(built: keras.Model, rows: dataset.Rows) -> float:
+    """Share of `rows` whose top logit is the label."""
+    logits = built.predict(model_input(dataset.luma(rows)), batch_size=64, verbose=0)["expression"]
+    return float((logits.argmax(axis=1) == rows.labels).mean())
+
+
+def run(
+    flags: Flags, rows: dataset.Rows, validation: dataset.Rows | None, out: Path, until: int | None = None
+) -> float:
+    """Train to the end (or to step `until`), logging to `out/log.csv`; returns the accuracy on `validation`, or NaN."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "flags.json").write_text(json.dumps(asdict(flags), indent=2) + "\n")
+    training = Training(flags, rows)
+    training.resume(out)
+    last = min(until or flags.steps, flags.steps)
+    started = time.monotonic()
+    with (out / "log.csv").open("a", newline="") as stream, tqdm(total=flags.steps, initial=training.step) as progress:
+        log = csv.writer(stream)
+        while training.step < last:
+            logs: dict[str, float] = {}
+            for logs in training.train(min(last, training.step + 50)):
+                progress.update()
+                progress.set_postfix({name: f"{value:.3f}" for name, value in logs.items()})
+            training.save(out)
+            seconds = time.monotonic() - started
+            log.writerow([training.step, f"{seconds:.0f}", *(f"{name}={value:.4f}" for name, value in logs.items())])
+            stream.flush()
+    averaged = training.averaged()
+    averaged.save(out / "network.keras")
+    return accuracy(averaged, validation) if validation is not None else float("nan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", required=True, help="training rows: .npz, fer2013.csv or folders")
+    parser.add_argument("--validation", nargs="*", default=[], help="rows whose accuracy is printed at the end")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--until", type=int, help="stop at this step; the same command goes on from there")
+    for name, value in asdict(Flags()).items():
+        choices = {"widths": list(WIDTHS), "freeze": list(FROZEN)}.get(name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, choices=choices)
+    arguments = vars(parser.parse_args())
+    data, validation = arguments.pop("data"), arguments.pop("validation")
+    out, until = arguments.pop("out"), arguments.pop("until")
+    held_out = dataset.load(*validation, usage="PublicTest") if validation else None
+    result = run(Flags(**arguments), dataset.load(*data, usage="Training"), held_out, out, until)
+    print(f"validation accuracy: {result:.4f}")
+
+
+if __name__ == "__main__":
+    main()
