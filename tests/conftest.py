@@ -1,0 +1,99 @@
+"""Real parts that the tests share: portraits, the model, and a running service."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from matplotlib.cbook import get_sample_data
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+
+from app.classifier import Classifier
+from app.faces import FaceDetector
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def encoded(image: NDArray[np.uint8] | Image.Image, format: str = "PNG", **options: object) -> bytes:
+    """A picture as a file's bytes."""
+    stream = BytesIO()
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(stream, format, **options)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> NDArray[np.uint8]:
+    """Eileen Collins, smiling: uint8 [512, 512, 3], public domain (NASA)."""
+    return np.asarray(data.astronaut())
+
+
+@pytest.fixture(scope="session")
+def hopper() -> NDArray[np.uint8]:
+    """Grace Hopper, serious: uint8 [600, 512, 3], public domain (US Navy)."""
+    with Image.open(str(get_sample_data("grace_hopper.jpg", asfileobj=False))) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.fixture(scope="session")
+def portrait(astronaut: NDArray[np.uint8]) -> bytes:
+    """The smiling portrait as a JPEG file."""
+    return encoded(astronaut, "JPEG", quality=92)
+
+
+@pytest.fixture(scope="session")
+def detector() -> FaceDetector:
+    return FaceDetector(Settings().cascade_path)
+
+
+@pytest.fixture(scope="session")
+def classifier() -> Classifier:
+    """The real model, warm."""
+    classifier = Classifier(Settings().model_path)
+    classifier.warm()
+    return classifier
+
+
+def free_port() -> int:
+    """A port that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[str]:
+    """The address of a running service: the real process, model and cascade."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    environment = {**os.environ, "EMOTION_HOST": "127.0.0.1", "EMOTION_PORT": str(port)}
+    process = subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=environment)
+    try:
+        wait_until_ready(url, process)
+        yield url
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once the service answers on `/readyz`; fail if its process ends or three minutes pass."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the service ended while starting"
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail("the service was not ready within three minutes")

@@ -1,0 +1,51 @@
+"""Who may import what."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+WEB = {"fastapi", "starlette", "uvicorn"}
+MAY_IMPORT_WEB = {"__main__.py", "main.py", "middleware.py", "problems.py"}
+MODULES = sorted((ROOT / "app").rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of everything that a module imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+def packages(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_its_room_allows(path: Path) -> None:
+    names = packages(path)
+    assert "training" not in names
+    if path.name != "classifier.py":
+        assert not names & {"keras", "tensorflow"}
+    if path.name not in MAY_IMPORT_WEB and path.parent.name != "routers":
+        assert not names & WEB
+    if path.name != "settings.py":
+        assert "os" not in names or path.name == "classifier.py"
+
+
+def test_the_batcher_knows_neither_faces_nor_models() -> None:
+    assert {name for name in imported(ROOT / "app" / "batcher.py") if name.startswith("app")} == {
+        "app.errors",
+        "app.errors.ModelStopped",
+        "app.errors.Overloaded",
+    }
+
+
+def test_labels_are_listed_once() -> None:
+    listing = [path for path in MODULES + sorted((ROOT / "training").glob("*.py")) if '"disgust"' in path.read_text()]
+    assert {path.name for path in listing} == {"emotions.py", "dataset.py"}  # The data set has an order of its own.

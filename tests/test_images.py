@@ -1,0 +1,147 @@
+"""Decoding: every accepted form of a picture gives what a person would see; the rest is refused clearly."""
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from app.errors import FileTooLarge, InvalidImage, ServiceError, TooManyPixels, UnsupportedFormat
+from app.images import decode
+from tests.conftest import encoded
+
+Picture = NDArray[np.uint8]
+
+
+def read(data: bytes, max_bytes: int = 20 * 2**20, max_pixels: int = 50_000_000) -> Picture:
+    return decode(data, max_bytes=max_bytes, max_pixels=max_pixels)
+
+
+def distance(one: Picture, other: Picture) -> float:
+    """Mean absolute difference in grey levels; infinite when the sizes differ."""
+    if one.shape != other.shape:
+        return float("inf")
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
+def test_every_accepted_format_is_recognised_by_content(astronaut: Picture, format: str) -> None:
+    image = read(encoded(astronaut, format))
+    assert image.dtype == np.uint8
+    assert distance(image, astronaut) < 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(astronaut: Picture, orientation: int) -> None:
+    turned = {
+        1: astronaut,
+        2: astronaut[:, ::-1],
+        3: astronaut[::-1, ::-1],
+        4: astronaut[::-1],
+        5: astronaut.transpose(1, 0, 2),
+        6: np.rot90(astronaut),
+        7: np.rot90(astronaut, 2).transpose(1, 0, 2),
+        8: np.rot90(astronaut, -1),
+    }[orientation][:]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(np.ascontiguousarray(turned), "PNG", exif=exif)
+    assert distance(read(data), astronaut) == 0
+
+
+def test_senseless_orientation_is_ignored(astronaut: Picture) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 99
+    assert distance(read(encoded(astronaut, "PNG", exif=exif)), astronaut) == 0
+
+
+def test_transparency_is_composited_on_white(astronaut: Picture) -> None:
+    alpha = np.full(astronaut.shape[:2], 255, np.uint8)
+    alpha[:, :100] = 0
+    image = read(encoded(np.dstack([astronaut, alpha])))
+    assert (image[:, :100] == 255).all()
+    assert distance(image[:, 100:], astronaut[:, 100:]) == 0
+
+
+def test_a_palette_with_a_transparent_colour_is_composited_on_white() -> None:
+    picture = Image.fromarray(np.eye(8, dtype=np.uint8), mode="P")
+    picture.putpalette([10, 20, 30, 200, 0, 0])
+    image = read(encoded(picture, "PNG", transparency=0))
+    assert (image[0, 1] == 255).all()
+    assert tuple(image[0, 0]) == (200, 0, 0)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(astronaut: Picture) -> None:
+    grey = np.asarray(Image.fromarray(astronaut).convert("L"))
+    image = read(encoded(Image.fromarray(grey.astype(np.uint16) * 257)))
+    assert distance(image[..., 0], grey) == 0
+
+
+def test_one_bit_is_black_and_white() -> None:
+    image = read(encoded(Image.fromarray(np.eye(32, dtype=np.uint8) * 255).convert("1")))
+    assert set(np.unique(image)) == {0, 255}
+
+
+def test_cmyk_looks_like_rgb(astronaut: Picture) -> None:
+    image = read(encoded(Image.fromarray(astronaut).convert("CMYK"), "JPEG", quality=95))
+    assert distance(image, astronaut) < 6
+
+
+def test_a_colour_profile_is_converted(astronaut: Picture) -> None:
+    # Lab's own profile does not fit RGB data, and is left out; a real one changes the samples as littleCMS does.
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert distance(read(encoded(astronaut, "PNG", icc_profile=profile)), astronaut) < 1
+    misfit = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    assert distance(read(encoded(astronaut, "PNG", icc_profile=misfit)), astronaut) == 0
+    assert distance(read(encoded(astronaut, "PNG", icc_profile=b"no profile")), astronaut) == 0
+
+
+def test_the_first_frame_of_an_animation_is_taken(astronaut: Picture) -> None:
+    frames = [Image.fromarray(astronaut), Image.new("RGB", (512, 512))]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    assert distance(read(stream.getvalue()), astronaut) < 10
+
+
+def bilevel_bomb() -> bytes:
+    """A valid 13000x13000 one-bit PNG of 20 KB."""
+    rows = zlib.compress(bytes(13000 * (1 + 13000 // 8)), 9)
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+    header = (13000).to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", InvalidImage),
+        (b"just some text", InvalidImage),
+        (b"<!doctype html><html><body>no</body></html>", InvalidImage),
+        (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", UnsupportedFormat),
+        (b"PK\x03\x04" + bytes(60), InvalidImage),
+        (b"II*\0" + bytes(60), UnsupportedFormat),
+        (b"\0\0\0\x18ftypheic" + bytes(60), UnsupportedFormat),
+        (b"\x89PNG\r\n\x1a\n", InvalidImage),
+        (b"\xff\xd8\xff\xe0" + bytes(100), InvalidImage),
+        (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(20), InvalidImage),
+        (b"\0\0\0\x1cftypavif" + bytes(40), InvalidImage),
+        (bilevel_bomb(), TooManyPixels),
+        (b"x" * 3_000_000, FileTooLarge),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(data: bytes, error: type[ServiceError]) -> None:
+    with pytest.raises(error):
+        read(data, max_bytes=2_000_000)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
+def test_truncated_files_are_refused_not_half_read(astronaut: Picture, format: str) -> None:
+    data = encoded(astronaut, format)
+    for share in (0.9, 0.5, 0.1):
+        with pytest.raises(InvalidImage):
+            read(data[: int(len(data) * share)])

@@ -1,0 +1,41 @@
+"""The one preprocessing function."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.preprocess import Box, face_luma, model_input
+
+
+def test_colour_and_grey_of_the_same_face_are_the_same_input(astronaut: NDArray[np.uint8]) -> None:
+    box = Box(177, 66, 95, 95)
+    luma = face_luma(astronaut, box)
+    grey = (astronaut @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+    assert luma.shape == (96, 96)
+    assert np.abs(luma.astype(int) - face_luma(grey, box)).max() <= 1
+
+
+def test_input_is_luma_in_the_unit_range_over_three_channels() -> None:
+    ramp = np.arange(96 * 96, dtype=np.int64).reshape(1, 96, 96) % 256
+    faces = model_input(ramp.astype(np.uint8))
+    assert faces.shape == (1, 96, 96, 3)
+    assert faces.dtype == np.float32
+    assert (faces.min(), faces.max()) == (0, 1)
+    assert (faces[..., 0] == faces[..., 2]).all()
+    assert (faces[0, 0, :, 1] == np.arange(96, dtype=np.float32) / np.float32(255)).all()
+
+
+def test_the_box_is_clipped_to_the_picture() -> None:
+    image = np.zeros((50, 60), np.uint8)
+    image[:20, :20] = 255
+    assert (face_luma(image, Box(-5, -5, 20, 20)) == 255).all()
+
+
+def test_a_box_outside_the_picture_is_an_error() -> None:
+    with pytest.raises(ValueError, match="outside"):
+        face_luma(np.zeros((50, 60), np.uint8), Box(60, 0, 10, 10))
+
+
+def test_shrinking_averages() -> None:
+    checkers = (np.indices((960, 960)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    assert np.abs(face_luma(checkers).astype(int) - 127).max() <= 1

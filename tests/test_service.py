@@ -1,0 +1,262 @@
+"""The running service over real HTTP: the contract, and what it does with requests that it cannot answer."""
+
+import concurrent.futures
+import json
+import socket
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.card import read_card
+from app.emotions import LABELS
+from app.settings import Settings
+from tests.conftest import encoded
+from tests.test_faces import group
+from tests.test_images import bilevel_bomb
+
+FACE_FIELDS = {"emotion", "confidence", "probabilities", "message", "face_coordinates", "certain", "plausible"}
+
+
+@pytest.fixture(scope="module")
+def http(service: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service, timeout=30) as client:
+        yield client
+
+
+def predict(http: httpx.Client, data: bytes) -> dict[str, Any]:
+    answer = http.post("/predict", files={"file": ("photo", data)})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def check_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    body: dict[str, Any] = answer.json()
+    assert (answer.status_code, body["status"], body["code"]) == (status, status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert body["title"]
+    assert body["detail"]
+    assert "Traceback" not in answer.text
+    return body
+
+
+def test_a_portrait_is_answered_as_the_contract_says(http: httpx.Client, portrait: bytes) -> None:
+    body = predict(http, portrait)
+    assert FACE_FIELDS | {"faces", "image", "model", "timings_ms"} == set(body)
+    assert body["emotion"] == "happy"
+    assert list(body["probabilities"]) == list(LABELS)
+    assert sum(body["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert body["confidence"] == max(body["probabilities"].values()) == body["probabilities"]["happy"]
+    assert body["image"] == {"width": 512, "height": 512}
+    assert len(body["faces"]) == 1
+    assert body["faces"][0] == {name: body[name] for name in FACE_FIELDS}
+    assert body["plausible"][0] == "happy"
+    card = read_card(Settings().model_path)
+    assert body["model"] == {"name": card.name, "version": card.version}
+    assert body["certain"] == (body["confidence"] >= card.certain_from)
+    assert set(body["timings_ms"]) == {"decode", "detect", "classify", "total"}
+
+
+def test_every_face_of_a_group_largest_first(
+    http: httpx.Client, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8], portrait: bytes
+) -> None:
+    body = predict(http, encoded(group(astronaut, hopper)))
+    areas = [face["face_coordinates"]["width"] * face["face_coordinates"]["height"] for face in body["faces"]]
+    assert len(areas) == 2
+    assert areas == sorted(areas, reverse=True)
+    assert body["face_coordinates"] == body["faces"][0]["face_coordinates"]
+    assert body["faces"][1]["emotion"] == "happy"
+
+
+def test_the_expression_does_not_depend_on_the_form_of_the_picture(
+    http: httpx.Client, astronaut: NDArray[np.uint8]
+) -> None:
+    picture = Image.fromarray(astronaut)
+    grey = picture.convert("L")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    forms = [
+        encoded(picture, "JPEG", quality=92),
+        encoded(picture, "WEBP", quality=92),
+        encoded(picture, "AVIF", quality=92),
+        encoded(picture, "BMP"),
+        encoded(picture, "GIF"),
+        encoded(picture.convert("RGBA")),
+        encoded(picture.convert("P", palette=Image.Palette.ADAPTIVE)),
+        encoded(picture.convert("CMYK"), "JPEG", quality=92),
+        encoded(grey),
+        encoded(Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)),
+        encoded(picture.rotate(90, expand=True), "JPEG", quality=92, exif=exif),
+        encoded(picture.resize((1500, 1500))),
+    ]
+    reference = predict(http, encoded(picture))
+    for form in forms:
+        body = predict(http, form)
+        assert body["emotion"] == reference["emotion"]
+        assert body["confidence"] == pytest.approx(reference["confidence"], abs=0.1)
+
+
+def test_a_raw_body_is_a_picture_too(http: httpx.Client, portrait: bytes) -> None:
+    for headers in ({"Content-Type": "image/jpeg"}, {"Content-Type": "text/plain"}, {}):
+        answer = http.post("/predict", content=portrait, headers=headers)
+        assert answer.status_code == 200
+        assert answer.json()["emotion"] == "happy"
+
+
+def test_a_batch_answers_in_order_and_a_bad_file_fails_alone(http: httpx.Client, portrait: bytes) -> None:
+    blank = encoded(np.zeros((200, 200, 3), np.uint8))
+    sent = [("a.jpg", portrait), ("b.txt", b"text"), ("c.png", blank), ("a.jpg", portrait)]
+    answer = http.post("/predict/batch", files=[("files", file) for file in sent])
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [result["filename"] for result in results] == [name for name, _ in sent]
+    assert [result.get("code") for result in results] == [None, "invalid_image", "no_face", None]
+    assert [set(result) for result in results[:2]] == [{"filename", "faces"}, {"filename", "error", "code"}]
+    assert results[0]["faces"] == results[3]["faces"]
+    assert results[0]["faces"][0]["emotion"] == "happy"
+
+
+def test_a_batch_has_a_largest_number_of_files(http: httpx.Client) -> None:
+    answer = http.post("/predict/batch", files=[("files", (f"{i}.jpg", b"x")) for i in range(17)])
+    check_problem(answer, 413, "too_many_files")
+
+
+def test_no_face_says_what_was_tried(http: httpx.Client) -> None:
+    blank = encoded(np.full((300, 400, 3), 200, np.uint8))
+    body = check_problem(http.post("/predict", files={"file": blank}), 400, "no_face")
+    assert "400 x 300" in body["detail"]
+    assert "Tip:" in body["detail"]
+
+
+HOSTILE: list[tuple[str, dict[str, Any], int, str]] = [
+    ("1x1 pixel", {"files": {"file": encoded(np.zeros((1, 1, 3), np.uint8))}}, 400, "no_face"),
+    ("empty file", {"files": {"file": ("a.jpg", b"")}}, 400, "invalid_image"),
+    ("text", {"files": {"file": b"hello"}}, 400, "invalid_image"),
+    ("html", {"files": {"file": b"<html></html>"}}, 400, "invalid_image"),
+    ("svg", {"files": {"file": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}}, 415, "unsupported_format"),
+    ("zip", {"files": {"file": b"PK\3\4" + bytes(99)}}, 400, "invalid_image"),
+    ("a 13000x13000 one-bit PNG", {"files": {"file": bilevel_bomb()}}, 413, "too_many_pixels"),
+    ("too large a file", {"files": {"file": bytes(21 * 2**20)}}, 413, "file_too_large"),
+    ("too large a raw body", {"content": bytes(21 * 2**20)}, 413, "file_too_large"),
+    ("another field", {"files": {"picture": b"x"}}, 422, "invalid_request"),
+    ("two files", {"files": [("file", b"x"), ("file", b"y")]}, 422, "invalid_request"),
+    ("no body", {}, 422, "invalid_request"),
+    ("no boundary", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "malformed_body"),
+    (
+        "no part",
+        {"content": b"--b--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
+        422,
+        "invalid_request",
+    ),
+    (
+        "a part without a name",
+        {
+            "content": b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n",
+            "headers": {"Content-Type": "multipart/form-data; boundary=b"},
+        },
+        400,
+        "malformed_body",
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "status", "code"), [case[1:] for case in HOSTILE], ids=[c[0] for c in HOSTILE])
+def test_bad_input_gets_a_clear_error_and_harms_nobody(
+    http: httpx.Client, portrait: bytes, request_: dict[str, Any], status: int, code: str
+) -> None:
+    check_problem(http.post("/predict", **request_), status, code)
+    assert predict(http, portrait)["emotion"] == "happy"
+
+
+def test_a_truncated_portrait_is_refused(http: httpx.Client, portrait: bytes) -> None:
+    check_problem(http.post("/predict", files={"file": portrait[: len(portrait) // 2]}), 400, "invalid_image")
+
+
+def test_a_field_that_is_no_file_is_refused(http: httpx.Client) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    check_problem(http.post("/predict", content=body, headers=headers), 422, "invalid_request")
+
+
+def test_a_part_without_a_content_type_is_a_picture(http: httpx.Client, portrait: bytes) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename=""\r\n\r\n' + portrait + b"\r\n--b--\r\n"
+    answer = http.post("/predict", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert answer.json()["emotion"] == "happy"
+
+
+def test_a_client_that_hangs_up_while_sending_harms_nobody(http: httpx.Client, service: str, portrait: bytes) -> None:
+    address = httpx.URL(service)
+    assert address.port is not None
+    with socket.create_connection((address.host, address.port)) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nsome")
+    assert predict(http, portrait)["emotion"] == "happy"
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/predict", 405)])
+def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client, method: str, path: str, status: int) -> None:
+    check_problem(http.request(method, path), status, {404: "not_found", 405: "method_not_allowed"}[status])
+
+
+def test_a_request_id_is_taken_over_if_it_is_harmless(http: httpx.Client) -> None:
+    assert http.get("/livez", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert http.get("/livez", headers={"X-Request-ID": "a b\tc"}).headers["x-request-id"] != "a b\tc"
+
+
+def test_livez_answers_while_predictions_are_in_flight(
+    http: httpx.Client, service: str, hopper: NDArray[np.uint8]
+) -> None:
+    photo = encoded(Image.fromarray(hopper).resize((1536, 1800)), "JPEG")
+    waits: list[float] = []
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(httpx.post, f"{service}/predict", content=photo, timeout=60) for _ in range(24)]
+        while not all(future.done() for future in running):
+            started = time.perf_counter()
+            assert http.get("/livez").status_code == 200
+            waits.append(time.perf_counter() - started)
+            time.sleep(0.01)
+    assert {future.result().status_code for future in running} == {200}
+    assert len(waits) > 10
+    assert statistics.median(waits) < 0.05
+
+
+def test_information(http: httpx.Client) -> None:
+    assert http.get("/livez").json() == {"status": "alive"}
+    assert http.get("/readyz").json() == {"status": "ready"}
+    health = http.get("/health").json()
+    assert (health["status"], health["model_loaded"], health["cascade_loaded"]) == ("healthy", True, True)
+    root = http.get("/").json()
+    assert http.get(root["docs"]).status_code == http.get(root["health"]).status_code == 200
+    page = http.get("/", headers={"Accept": "text/html,*/*"})
+    assert page.headers["content-type"].startswith("text/html")
+
+
+def test_emotions_carry_the_measured_figures(http: httpx.Client) -> None:
+    body = http.get("/emotions").json()
+    card = read_card(Settings().model_path)
+    assert body["emotions"] == list(LABELS)
+    assert set(body["emotion_messages"]) == set(LABELS)
+    for detail, label in zip(body["details"], LABELS, strict=True):
+        assert detail["name"] == label
+        assert detail["message"] == body["emotion_messages"][label]
+        figures = card.evaluation["PublicTest"].labels[label]
+        assert (detail["precision"], detail["recall"]) == (figures.precision, figures.recall)
+    assert http.get("/model").json() == json.loads(card.model_dump_json())
+
+
+def test_openapi_describes_uploads_as_files(http: httpx.Client) -> None:
+    paths = http.get("/openapi.json").json()["paths"]
+    one = paths["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    many = paths["/predict/batch"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert one["properties"]["file"]["format"] == "binary"
+    assert many["properties"]["files"]["items"]["format"] == "binary"
+    for operations in paths.values():
+        for operation in operations.values():
+            assert operation["description"]
