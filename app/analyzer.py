@@ -128,9 +128,9 @@ class Analyzer:
         boxes = self._detector.find(image)
         if not boxes:
             raise NoFace(
-                f"No frontal face was found in the picture of {image.shape[1]} x {image.shape[0]} pixels, nor in a finer "
-                "second search with an added border. Tip: use a well-lit, upright, frontal face that spans at least a "
-                "tenth of the picture's shorter side."
+                f"No frontal face was found in the picture of {image.shape[1]} x {image.shape[0]} pixels, nor in "
+                "a finer second search with an added border. Tip: use a well-lit, upright, frontal face that spans at "
+                "least a tenth of the picture's shorter side."
             )
         crops = [model_input(face_luma(image, box)) for box in boxes]
         return Found(

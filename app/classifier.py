@@ -1,6 +1,7 @@
 """The VGG16: faces -> probabilities of the seven expressions.
 
-The only module of the service that imports TensorFlow and Keras, inside its loader. Knows nothing about pictures or HTTP.
+The only module of the service that imports TensorFlow and Keras, inside its loader. Knows nothing about pictures or
+HTTP.
 """
 
 import os
@@ -60,8 +61,8 @@ class Classifier:
 def _load(path: Path) -> Callable[[Floats], Floats]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    import keras
-    import tensorflow as tf
+    import keras  # noqa: PLC0415
+    import tensorflow as tf  # noqa: PLC0415
 
     try:
         model = keras.models.load_model(path, compile=False)

@@ -52,7 +52,7 @@ CONFIRM_SCALE = 1.05
 
 
 class Evidence(NamedTuple):
-    """What a fine search around one box finds: the windows that hit, and the last stage's margin at the best of them."""
+    """What a fine search around one box finds: windows that hit, and the last stage's margin at the best of them."""
 
     hits: int
     margin: float

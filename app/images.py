@@ -46,8 +46,8 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and is not a set
 def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> NDArray[np.uint8]:
     """Decode one picture as a person would see it.
 
-    The EXIF orientation is applied, transparency is composited on white, an embedded colour profile is converted to sRGB,
-    and 16-bit samples are scaled to 8.
+    The EXIF orientation is applied, transparency is composited on white, an embedded colour profile is converted to
+    sRGB, and 16-bit samples are scaled to 8.
 
     Args:
         data: a JPEG, PNG, WebP, AVIF, BMP or GIF file.

@@ -12,7 +12,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestId:
-    """Give each request an id: the client's `X-Request-ID` if it is a plain word, else a random one; answers carry it."""
+    """Gives each request an id that its answer carries: the client's `X-Request-ID` if harmless, else a random one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

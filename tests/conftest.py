@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from matplotlib.cbook import get_sample_data
@@ -74,10 +74,16 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[str]:
-    """The address of a running service: the real process, model and cascade."""
+    """The address of a running service: the real process, model and cascade. It may not write a byte to any file."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     environment = {**os.environ, "EMOTION_HOST": "127.0.0.1", "EMOTION_PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=environment)
+    process = subprocess.Popen(
+        ["sh", "-c", 'ulimit -f 0 && exec "$0" -m app', sys.executable],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         wait_until_ready(url, process)
         yield url
@@ -92,8 +98,8 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline:
         assert process.poll() is None, "the service ended while starting"
         try:
-            if httpx.get(f"{url}/readyz").status_code == 200:
+            if httpx2.get(f"{url}/readyz").status_code == 200:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             time.sleep(0.1)
     pytest.fail("the service was not ready within three minutes")

@@ -4,7 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect, sync_playwright
@@ -60,8 +60,8 @@ def picture(portrait: bytes) -> FilePayload:
 def test_demo_page_shows_what_the_service_answers(
     page: Page, service: str, portrait: bytes, picture: FilePayload, trouble: list[str]
 ) -> None:
-    answer = httpx.post(f"{service}/predict", files={"file": portrait}, timeout=60).json()
-    signs = {emotion["name"]: emotion["emoji"] for emotion in httpx.get(f"{service}/emotions").json()["details"]}
+    answer = httpx2.post(f"{service}/predict", files={"file": portrait}, timeout=60).json()
+    signs = {emotion["name"]: emotion["emoji"] for emotion in httpx2.get(f"{service}/emotions").json()["details"]}
 
     page.goto(service)
     page.get_by_label("Choose a picture").set_input_files(picture)
@@ -82,7 +82,7 @@ def test_demo_page_shows_what_the_service_answers(
 def test_demo_page_draws_the_box_around_the_face(
     page: Page, service: str, portrait: bytes, picture: FilePayload
 ) -> None:
-    answer = httpx.post(f"{service}/predict", files={"file": portrait}, timeout=60).json()
+    answer = httpx2.post(f"{service}/predict", files={"file": portrait}, timeout=60).json()
     page.goto(service)
     page.get_by_label("Choose a picture").set_input_files(picture)
 
@@ -115,7 +115,7 @@ def test_demo_page_says_when_it_is_not_sure(page: Page, service: str, picture: F
 
 def test_demo_page_shows_why_a_picture_has_no_answer(page: Page, service: str, trouble: list[str]) -> None:
     grey = encoded(np.full((200, 200, 3), 128, np.uint8))
-    answer = httpx.post(f"{service}/predict", files={"file": grey}, timeout=60)
+    answer = httpx2.post(f"{service}/predict", files={"file": grey}, timeout=60)
     assert answer.status_code == 400
 
     page.goto(service)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -25,19 +25,19 @@ FACE_FIELDS = {"emotion", "confidence", "probabilities", "message", "face_coordi
 
 
 @pytest.fixture(scope="module")
-def http(service: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service, timeout=30) as client:
+def http(service: str) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=service, timeout=30) as client:
         yield client
 
 
-def predict(http: httpx.Client, data: bytes) -> dict[str, Any]:
+def predict(http: httpx2.Client, data: bytes) -> dict[str, Any]:
     answer = http.post("/predict", files={"file": ("photo", data)})
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
 
 
-def check_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def check_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     body: dict[str, Any] = answer.json()
     assert (answer.status_code, body["status"], body["code"]) == (status, status, code)
     assert answer.headers["content-type"] == "application/problem+json"
@@ -48,7 +48,7 @@ def check_problem(answer: httpx.Response, status: int, code: str) -> dict[str, A
     return body
 
 
-def test_a_portrait_is_answered_as_the_contract_says(http: httpx.Client, portrait: bytes) -> None:
+def test_a_portrait_is_answered_as_the_contract_says(http: httpx2.Client, portrait: bytes) -> None:
     body = predict(http, portrait)
     assert FACE_FIELDS | {"faces", "image", "model", "timings_ms"} == set(body)
     assert body["emotion"] == "happy"
@@ -66,7 +66,7 @@ def test_a_portrait_is_answered_as_the_contract_says(http: httpx.Client, portrai
 
 
 def test_every_face_of_a_group_largest_first(
-    http: httpx.Client, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8], portrait: bytes
+    http: httpx2.Client, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8], portrait: bytes
 ) -> None:
     body = predict(http, encoded(group(astronaut, hopper)))
     areas = [face["face_coordinates"]["width"] * face["face_coordinates"]["height"] for face in body["faces"]]
@@ -77,7 +77,7 @@ def test_every_face_of_a_group_largest_first(
 
 
 def test_the_expression_does_not_depend_on_the_form_of_the_picture(
-    http: httpx.Client, astronaut: NDArray[np.uint8]
+    http: httpx2.Client, astronaut: NDArray[np.uint8]
 ) -> None:
     picture = Image.fromarray(astronaut)
     grey = picture.convert("L")
@@ -104,14 +104,14 @@ def test_the_expression_does_not_depend_on_the_form_of_the_picture(
         assert body["confidence"] == pytest.approx(reference["confidence"], abs=0.1)
 
 
-def test_a_raw_body_is_a_picture_too(http: httpx.Client, portrait: bytes) -> None:
+def test_a_raw_body_is_a_picture_too(http: httpx2.Client, portrait: bytes) -> None:
     for headers in ({"Content-Type": "image/jpeg"}, {"Content-Type": "text/plain"}, {}):
         answer = http.post("/predict", content=portrait, headers=headers)
         assert answer.status_code == 200
         assert answer.json()["emotion"] == "happy"
 
 
-def test_a_batch_answers_in_order_and_a_bad_file_fails_alone(http: httpx.Client, portrait: bytes) -> None:
+def test_a_batch_answers_in_order_and_a_bad_file_fails_alone(http: httpx2.Client, portrait: bytes) -> None:
     blank = encoded(np.zeros((200, 200, 3), np.uint8))
     sent = [("a.jpg", portrait), ("b.txt", b"text"), ("c.png", blank), ("a.jpg", portrait)]
     answer = http.post("/predict/batch", files=[("files", file) for file in sent])
@@ -124,12 +124,12 @@ def test_a_batch_answers_in_order_and_a_bad_file_fails_alone(http: httpx.Client,
     assert results[0]["faces"][0]["emotion"] == "happy"
 
 
-def test_a_batch_has_a_largest_number_of_files(http: httpx.Client) -> None:
+def test_a_batch_has_a_largest_number_of_files(http: httpx2.Client) -> None:
     answer = http.post("/predict/batch", files=[("files", (f"{i}.jpg", b"x")) for i in range(17)])
     check_problem(answer, 413, "too_many_files")
 
 
-def test_no_face_says_what_was_tried(http: httpx.Client) -> None:
+def test_no_face_says_what_was_tried(http: httpx2.Client) -> None:
     blank = encoded(np.full((300, 400, 3), 200, np.uint8))
     body = check_problem(http.post("/predict", files={"file": blank}), 400, "no_face")
     assert "400 x 300" in body["detail"]
@@ -170,30 +170,30 @@ HOSTILE: list[tuple[str, dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("request_", "status", "code"), [case[1:] for case in HOSTILE], ids=[c[0] for c in HOSTILE])
 def test_bad_input_gets_a_clear_error_and_harms_nobody(
-    http: httpx.Client, portrait: bytes, request_: dict[str, Any], status: int, code: str
+    http: httpx2.Client, portrait: bytes, request_: dict[str, Any], status: int, code: str
 ) -> None:
     check_problem(http.post("/predict", **request_), status, code)
     assert predict(http, portrait)["emotion"] == "happy"
 
 
-def test_a_truncated_portrait_is_refused(http: httpx.Client, portrait: bytes) -> None:
+def test_a_truncated_portrait_is_refused(http: httpx2.Client, portrait: bytes) -> None:
     check_problem(http.post("/predict", files={"file": portrait[: len(portrait) // 2]}), 400, "invalid_image")
 
 
-def test_a_field_that_is_no_file_is_refused(http: httpx.Client) -> None:
+def test_a_field_that_is_no_file_is_refused(http: httpx2.Client) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     check_problem(http.post("/predict", content=body, headers=headers), 422, "invalid_request")
 
 
-def test_a_part_without_a_content_type_is_a_picture(http: httpx.Client, portrait: bytes) -> None:
+def test_a_part_without_a_content_type_is_a_picture(http: httpx2.Client, portrait: bytes) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename=""\r\n\r\n' + portrait + b"\r\n--b--\r\n"
     answer = http.post("/predict", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
     assert answer.json()["emotion"] == "happy"
 
 
-def test_a_client_that_hangs_up_while_sending_harms_nobody(http: httpx.Client, service: str, portrait: bytes) -> None:
-    address = httpx.URL(service)
+def test_a_client_that_hangs_up_while_sending_harms_nobody(http: httpx2.Client, service: str, portrait: bytes) -> None:
+    address = httpx2.URL(service)
     assert address.port is not None
     with socket.create_connection((address.host, address.port)) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nsome")
@@ -201,22 +201,22 @@ def test_a_client_that_hangs_up_while_sending_harms_nobody(http: httpx.Client, s
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/predict", 405)])
-def test_unknown_paths_and_methods_are_problems_too(http: httpx.Client, method: str, path: str, status: int) -> None:
+def test_unknown_paths_and_methods_are_problems_too(http: httpx2.Client, method: str, path: str, status: int) -> None:
     check_problem(http.request(method, path), status, {404: "not_found", 405: "method_not_allowed"}[status])
 
 
-def test_a_request_id_is_taken_over_if_it_is_harmless(http: httpx.Client) -> None:
+def test_a_request_id_is_taken_over_if_it_is_harmless(http: httpx2.Client) -> None:
     assert http.get("/livez", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
     assert http.get("/livez", headers={"X-Request-ID": "a b\tc"}).headers["x-request-id"] != "a b\tc"
 
 
 def test_livez_answers_while_predictions_are_in_flight(
-    http: httpx.Client, service: str, hopper: NDArray[np.uint8]
+    http: httpx2.Client, service: str, hopper: NDArray[np.uint8]
 ) -> None:
     photo = encoded(Image.fromarray(hopper).resize((1536, 1800)), "JPEG")
     waits: list[float] = []
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        running = [pool.submit(httpx.post, f"{service}/predict", content=photo, timeout=60) for _ in range(24)]
+        running = [pool.submit(httpx2.post, f"{service}/predict", content=photo, timeout=60) for _ in range(24)]
         while not all(future.done() for future in running):
             started = time.perf_counter()
             assert http.get("/livez").status_code == 200
@@ -227,7 +227,19 @@ def test_livez_answers_while_predictions_are_in_flight(
     assert statistics.median(waits) < 0.05
 
 
-def test_information(http: httpx.Client) -> None:
+def test_large_pictures_are_answered_without_writing_to_disk(http: httpx2.Client, hopper: NDArray[np.uint8]) -> None:
+    # The service runs under a limit of no byte in any file.
+    large = np.asarray(Image.fromarray(hopper).resize((2560, 3000)))
+    noise = np.random.default_rng(0).integers(-12, 13, large.shape)
+    data = encoded(np.clip(large + noise, 0, 255).astype(np.uint8), compress_level=1)
+    assert 15_000_000 < len(data) < 20 * 2**20
+    reference = predict(http, encoded(hopper))
+    assert predict(http, data)["emotion"] == reference["emotion"]
+    answer = http.post("/predict/batch", files=[("files", data)] * 3)
+    assert [result["faces"][0]["emotion"] for result in answer.json()["results"]] == [reference["emotion"]] * 3
+
+
+def test_information(http: httpx2.Client) -> None:
     assert http.get("/livez").json() == {"status": "alive"}
     assert http.get("/readyz").json() == {"status": "ready"}
     health = http.get("/health").json()
@@ -238,7 +250,7 @@ def test_information(http: httpx.Client) -> None:
     assert page.headers["content-type"].startswith("text/html")
 
 
-def test_emotions_carry_the_measured_figures(http: httpx.Client) -> None:
+def test_emotions_carry_the_measured_figures(http: httpx2.Client) -> None:
     body = http.get("/emotions").json()
     card = read_card(Settings().model_path)
     assert body["emotions"] == list(LABELS)
@@ -251,7 +263,7 @@ def test_emotions_carry_the_measured_figures(http: httpx.Client) -> None:
     assert http.get("/model").json() == json.loads(card.model_dump_json())
 
 
-def test_openapi_describes_uploads_as_files(http: httpx.Client) -> None:
+def test_openapi_describes_uploads_as_files(http: httpx2.Client) -> None:
     paths = http.get("/openapi.json").json()["paths"]
     one = paths["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     many = paths["/predict/batch"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]

@@ -148,6 +148,7 @@ def widen(small: keras.Model, large: keras.Model) -> None:
 
 def reestimate(network: keras.Model, faces: Floats, batch: int = 128) -> None:
     """Replace BatchNorm's moving statistics with the plain average over `faces`, float32 [N, 96, 96, 3]."""
+    batch = min(batch, len(faces))
     norms = [network.get_layer(norm) for _, _, _, norm in layer_names()]
     usual = [norm.momentum for norm in norms]
     for count, start in enumerate(range(0, len(faces) - batch + 1, batch)):

@@ -127,7 +127,7 @@ class Training:
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint; a run that is killed meanwhile keeps its previous one."""
-        state = {f"weight_{i}": ops.convert_to_numpy(w) for i, w in enumerate(self._state())}
+        state = {f"weight_{i}": ops.convert_to_numpy(variable) for i, variable in enumerate(self._state())}
         state |= {f"average_{i}": mean for i, mean in enumerate(self.average)}
         partial = folder / "checkpoint.part.npz"
         np.savez(partial, step=self.step, **state)

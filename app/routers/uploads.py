@@ -1,7 +1,7 @@
 """Request bodies -> uploaded files, in memory, within limits.
 
-FastAPI's own file parameters are not used: they spool files over 1 MB to disk, read a body of any size, and describe lists
-of files in a way that Swagger UI draws as text boxes.
+FastAPI's own file parameters are not used: they spool files over 1 MB to disk, read a body of any size, and describe
+lists of files in a way that Swagger UI draws as text boxes.
 """
 
 from collections.abc import AsyncGenerator
@@ -105,8 +105,8 @@ async def _files(request: Request, field: str, stream: AsyncGenerator[bytes, Non
 async def _limited(request: Request, limit: int, error: ServiceError) -> AsyncGenerator[bytes, None]:
     """The body's chunks; raises `error` once it is longer than `limit`.
 
-    What a well-meaning client is still sending is read first and thrown away, up to the limit again, because most clients
-    do not look at an answer before they have sent their request.
+    What a well-meaning client is still sending is read first and thrown away, up to the limit again, because most
+    clients do not look at an answer before they have sent their request.
     """
     declared = request.headers.get("content-length", "")
     refused = declared.isdecimal() and int(declared) > limit

@@ -1,0 +1,71 @@
+"""The documents say what the service does: every route, setting and error code, and an example that runs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.card import Card, read_card
+from app.errors import ServiceError
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+API = (ROOT / "README_API.md").read_text()
+
+
+def test_every_route_is_described() -> None:
+    paths = {*create_app().openapi()["paths"], "/docs", "/openapi.json"}
+    for path in paths:
+        assert f"`{path}`" in API or f" {path}`" in API, path
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_described_with_its_default(name: str) -> None:
+    (line,) = [line for line in API.splitlines() if line.startswith(f"| `EMOTION_{name.upper()}` |")]
+    field = Settings.model_fields[name]
+    assert (field.description or "?").rstrip(".") in line
+    if isinstance(field.default, int):
+        assert f"| {field.default} |" in line
+
+
+@pytest.mark.parametrize("error", ServiceError.__subclasses__(), ids=lambda error: error.code)
+def test_every_error_code_is_described(error: type[ServiceError]) -> None:
+    assert re.search(rf"^\| {error.status} \| `{error.code}` \|", API, re.MULTILINE)
+
+
+def test_the_python_example_runs(
+    service: str, portrait: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "portrait.jpg").write_bytes(portrait)
+    monkeypatch.chdir(tmp_path)
+    lines: list[str] = []
+    names: dict[str, Any] = {"print": lambda *words: lines.append(" ".join(map(str, words)))}
+    exec(compile(example.replace("http://localhost:8000", service), "README.md", "exec"), names)  # noqa: S102
+    assert lines
+    assert lines[0].startswith("happy")
+
+
+def test_quoted_accuracies_are_the_cards() -> None:
+    card: Card = read_card(Settings().model_path)
+    figures = card.evaluation["PublicTest"]
+    for number in (figures.accuracy, *figures.accuracy_interval_95, figures.certain_accuracy, figures.certain_share):
+        assert f"{100 * number:.1f} %" in README
+    quoted = {float(number) for number in re.findall(r"(\d+\.\d) %", README)}
+    known = {
+        round(100 * number, 1)
+        for one in card.evaluation.values()
+        for number in (one.accuracy, *one.accuracy_interval_95, one.certain_accuracy, one.certain_share,
+                       one.plausible_coverage, one.expected_calibration_error)
+    }  # fmt: skip
+    assert quoted <= known
+
+
+def test_the_space_is_declared() -> None:
+    front = README.split("---")[1]
+    assert "sdk: docker" in front
+    assert "app_port: 7860" in front
+    assert "PORT=7860" in (ROOT / "Dockerfile").read_text()

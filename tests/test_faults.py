@@ -1,0 +1,84 @@
+"""What clients see when the model fails, dies or is full; only the model is not real here."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+
+from app.card import Card, read_card
+from app.classifier import Classifier, Floats
+from app.main import create_app
+from app.preprocess import Box, face_luma, model_input
+from app.settings import Settings
+from tests.conftest import encoded
+
+
+class Fatal(BaseException):
+    """Ends the thread that it is raised in."""
+
+
+class Moody(Classifier):
+    """A classifier without a network, that keeps what it sees and raises what it is told to."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.mood: BaseException | None = None
+        self.seen: list[Floats] = []
+
+    def warm(self) -> None:
+        pass
+
+    def predict(self, faces: Floats) -> Floats:
+        self.seen.append(faces)
+        if self.mood is not None:
+            raise self.mood
+        return np.tile(np.array([0, 0, 0, 1, 0, 0, 0], np.float32), (len(faces), 1))
+
+
+@pytest.fixture
+def moody() -> Moody:
+    return Moody(read_card(Settings().model_path))
+
+
+@pytest.fixture
+def client(moody: Moody) -> Iterator[TestClient]:
+    app = create_app(Settings(max_in_flight=2), moody)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_an_exception_in_the_model_fails_that_request_only(client: TestClient, moody: Moody, portrait: bytes) -> None:
+    moody.mood = ArithmeticError("secret detail")
+    answer = client.post("/predict", content=portrait)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert "secret" not in answer.text
+    moody.mood = None
+    assert client.post("/predict", content=portrait).json()["emotion"] == "happy"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_model_thread_is_not_ready(client: TestClient, moody: Moody, portrait: bytes) -> None:
+    assert client.get("/readyz").status_code == client.get("/health").status_code == 200
+    moody.mood = Fatal()
+    assert client.post("/predict", content=portrait).status_code == 503
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "model_stopped")
+    health = client.get("/health")
+    assert (health.status_code, health.json()["status"], health.json()["model_loaded"]) == (503, "unhealthy", False)
+    assert client.get("/livez").status_code == 200
+
+
+def test_more_pictures_than_there_is_room_for_are_refused_at_once(client: TestClient, portrait: bytes) -> None:
+    answer = client.post("/predict/batch", files=[("files", portrait)] * 3)
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert answer.headers["retry-after"] == "1"
+    assert client.post("/predict/batch", files=[("files", portrait)] * 2).status_code == 200
+
+
+def test_a_crop_is_what_the_model_gets(client: TestClient, moody: Moody, astronaut: NDArray[np.uint8]) -> None:
+    box = client.post("/predict", content=encoded(astronaut)).json()["face_coordinates"]
+    np.testing.assert_array_equal(moody.seen[0][0], model_input(face_luma(astronaut, Box(**box))))

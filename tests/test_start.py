@@ -1,0 +1,117 @@
+"""What keeps the service from starting, and how it says so; how it stops."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.card import Card, digest, read_card
+from app.classifier import Classifier
+from app.errors import StartError
+from app.settings import Settings
+from tests.conftest import ROOT, free_port, wait_until_ready
+
+MODEL = Settings().model_path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A copy of the model and its card that a test may spoil."""
+    copy = tmp_path / MODEL.name
+    copy.symlink_to(MODEL)
+    shutil.copy(Card.path_of(MODEL), Card.path_of(copy))
+    return copy
+
+
+def start(**settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "EMOTION_HOST": "127.0.0.1", "EMOTION_PORT": str(free_port()), **settings}
+    command = [sys.executable, "-m", "app"]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_shipped_model_fits_its_card() -> None:
+    assert read_card(MODEL).name == "emotion_vgg16"
+
+
+def test_a_missing_model_is_an_error(model: Path) -> None:
+    model.unlink()
+    with pytest.raises(StartError, match="missing"):
+        read_card(model)
+
+
+def test_a_missing_card_is_an_error(model: Path) -> None:
+    Card.path_of(model).unlink()
+    with pytest.raises(StartError, match="missing"):
+        read_card(model)
+
+
+def test_a_truncated_model_is_an_error(model: Path) -> None:
+    content = model.read_bytes()
+    model.unlink()
+    model.write_bytes(content[:-1])
+    with pytest.raises(StartError, match="SHA-256"):
+        read_card(model)
+
+
+def test_a_model_that_keras_cannot_read_is_an_error(model: Path) -> None:
+    model.unlink()
+    model.write_bytes(b"no model")
+    Card.model_validate_json(Card.path_of(model).read_bytes()).model_copy(update={"sha256": digest(model)}).write(model)
+    with pytest.raises(StartError, match="not a readable Keras model"):
+        Classifier(model)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [('"angry"', '"anger"', "labels"), ("96", "48", "another input"), ('"labels"', '"names', "not a model card")],
+)
+def test_a_card_for_another_service_is_an_error(model: Path, old: str, new: str, message: str) -> None:
+    card = Card.path_of(model)
+    card.write_text(card.read_text().replace(old, new, 1))
+    with pytest.raises(StartError, match=message):
+        read_card(model)
+
+
+def test_a_service_without_its_model_does_not_start_and_says_why_in_one_line(tmp_path: Path) -> None:
+    result = start(EMOTION_MODEL_PATH=str(tmp_path / "none.keras"))
+    assert result.returncode != 0
+    output = result.stdout + result.stderr
+    (line,) = [line for line in output.splitlines() if "Cannot start" in line]
+    assert line.endswith(f"the model file {tmp_path / 'none.keras'} is missing")
+    assert "Traceback" not in output
+
+
+def test_a_senseless_setting_is_refused_in_one_line() -> None:
+    result = start(EMOTION_MAX_FILES="many")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Cannot start: setting max_files: ")
+
+
+@pytest.mark.parametrize("name", ["max_files", "max_pixels", "picture_threads"])
+def test_limits_are_positive(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({name: 0})
+
+
+def test_the_port_has_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "7860")
+    assert Settings().port == 7860
+    monkeypatch.setenv("EMOTION_PORT", "9000")
+    assert Settings().port == 9000
+
+
+def test_it_starts_with_uvicorn_too() -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) in (0, -signal.SIGTERM)

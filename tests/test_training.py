@@ -1,0 +1,243 @@
+"""The training pipeline, on small made-up faces: readers, surgery, resuming, export, figures."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.card import read_card
+from app.classifier import Classifier
+from app.emotions import LABELS
+from app.preprocess import model_input
+from training import augment, dataset, evaluate, export, network, train
+from training.train import Flags, Training
+
+SMALL = Flags(widths="slim", steps=4, batch=8, rate=0.01, seed=3)
+
+
+def made_up(count: int = 24) -> dataset.Rows:
+    """Noise whose brightness tells the label, with votes for the crowd's first class."""
+    random = np.random.default_rng(1)
+    labels = np.arange(count) % len(LABELS)
+    pixels = np.clip(random.normal(labels[:, None, None] * 30 + 30, 20, (count, 48, 48)), 0, 255).astype(np.uint8)
+    votes = np.zeros((count, 10), np.uint8)
+    votes[:, 0] = 9
+    votes[:, 3] = 1
+    return dataset.Rows(pixels, labels, votes)
+
+
+@pytest.fixture
+def half_resolution(tmp_path: Path) -> Path:
+    """Random weights in the form of a network for half the resolution."""
+    random = np.random.default_rng(5)
+    arrays = {}
+    channels = 3
+    for block, _, convolution, _ in network.layer_names():
+        width = network.FULL[block - 1]
+        arrays[f"{convolution}/kernel"] = random.normal(0, np.sqrt(2 / 9 / channels), (3, 3, channels, width))
+        for part, value in (("gamma", 1), ("beta", 0.1), ("mean", 0), ("variance", 1)):
+            arrays[f"{convolution}/bn_{part}"] = np.full(width, value, np.float32)
+        channels = width
+    path = tmp_path / "half.npz"
+    np.savez(path, **{name: array.astype(np.float16) for name, array in arrays.items()})  # type: ignore[arg-type]
+    return path
+
+
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
+
+
+def test_kaggle_numbers_become_the_services_labels(tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["emotion", "pixels", "Usage"])
+        for number in range(7):
+            writer.writerow([number, " ".join([str(number)] * 48 * 48), "Training" if number else "PublicTest"])
+    rows = dataset.load(path, usage="Training")
+    names = [LABELS[label] for label in rows.labels]
+    assert names == ["disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert (rows.pixels[:, 0, 0] == range(1, 7)).all()
+    assert rows.votes is None
+    assert len(dataset.load(path)) == 7
+
+
+def test_npz_files_carry_votes_and_are_concatenated(tmp_path: Path) -> None:
+    rows = made_up(14)
+    kaggle = np.array([dataset.KAGGLE_ORDER.index(LABELS[label]) for label in rows.labels], np.uint8)
+    for name, part in (("a", slice(0, 7)), ("b", slice(7, 14))):
+        assert rows.votes is not None
+        np.savez(
+            tmp_path / f"{name}.npz", pixels=rows.pixels[part], emotion=kaggle[part], ferplus_votes=rows.votes[part]
+        )
+    read = dataset.load(tmp_path / "a.npz", tmp_path / "b.npz")
+    assert (read.labels == rows.labels).all()
+    assert (read.pixels == rows.pixels).all()
+    assert read.votes is not None
+    assert (read.votes == rows.votes).all()
+
+
+def test_folders_of_labels_are_read(tmp_path: Path) -> None:
+    for label, shade in (("happy", 200), ("angry", 20)):
+        (tmp_path / label).mkdir()
+        Image.new("L", (48, 48), shade).save(tmp_path / label / "1.png")
+    rows = dataset.load(tmp_path)
+    assert [LABELS[label] for label in rows.labels] == ["angry", "happy"]
+    assert rows.pixels[:, 0, 0].tolist() == [20, 200]
+
+
+@pytest.mark.parametrize("name", ["none.txt", "empty"])
+def test_a_source_without_faces_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"neither|no labelled face"):
+        dataset.load(tmp_path / name)
+
+
+def test_useless_rows_are_dropped_and_single_votes_do_not_count() -> None:
+    rows = made_up(5)
+    assert rows.votes is not None
+    rows.pixels[1] = 0
+    rows.votes[2, dataset.NOT_A_FACE] = 5
+    kept = dataset.usable(rows)
+    assert (kept.labels == rows.labels[[0, 3, 4]]).all()
+    targets = dataset.vote_targets(kept)
+    assert (targets[:, 0] == 1).all()
+    assert (targets[:, 1:] == 0).all()
+
+
+def test_augmentation_depends_on_seed_and_step_alone() -> None:
+    first, again, other = augment.draw(1, 7, 4), augment.draw(1, 7, 4), augment.draw(1, 8, 4)
+    assert all((first[name] == again[name]).all() for name in first)
+    assert not (first["affine"] == other["affine"]).all()
+
+
+def test_augmentation_without_change_is_the_services_input() -> None:
+    luma = dataset.luma(made_up(3))
+    still = {
+        "luma": luma,
+        "affine": np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (3, 1)),
+        "tone": np.tile(np.array([1, 0], np.float32), (3, 1)),
+        "erase": np.zeros((3, 5), np.float32),
+    }
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(augment.Augment()(still)), model_input(luma), atol=1e-6)
+
+
+def test_a_half_resolution_network_keeps_its_features_one_block_later(half_resolution: Path) -> None:
+    faces = model_input(dataset.luma(made_up(8)))
+    slim = network.trainable_vgg16(network.SLIM)
+    network.shift_in(slim, half_resolution, faces)
+    stem = keras.Model(slim.input, slim.get_layer("block1_pool").output).predict(faces, verbose=0)
+    middle = (stem[..., 0] + 1 - stem[..., 1]) / 2
+    halved = faces[..., 0].reshape(8, 48, 2, 48, 2).mean(axis=(2, 4))
+    inner = (slice(None), slice(2, -2), slice(2, -2))
+    assert np.corrcoef(middle[inner].ravel(), halved[inner].ravel())[0, 1] > 0.9
+    np.testing.assert_allclose(stem[..., 2], 1, atol=1e-4)
+    with np.load(half_resolution) as source:
+        kernel = source["block2_conv1/kernel"].astype(np.float32)
+    np.testing.assert_array_equal(slim.get_layer("block3_conv1").get_weights()[0], kernel)
+
+
+def test_widening_folding_and_temperature_keep_the_answers() -> None:
+    faces = model_input(dataset.luma(made_up(6)))
+    slim = network.trainable_vgg16(network.SLIM)
+    network.reestimate(slim, faces)
+    full = network.trainable_vgg16(network.FULL)
+    network.widen(slim, full)
+    logits = slim.predict(faces, verbose=0)["expression"]
+    np.testing.assert_allclose(full.predict(faces, verbose=0)["expression"], logits, atol=1e-4)
+    served = network.fold(full, temperature=1.7).predict(faces, verbose=0)
+    np.testing.assert_allclose(served, probabilities(logits / 1.7), atol=1e-4)
+
+
+def test_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:
+    unbroken = Training(SMALL, made_up())
+    list(unbroken.train(4))
+    stopped = Training(SMALL, made_up())
+    list(stopped.train(2))
+    stopped.save(tmp_path)
+    resumed = Training(SMALL, made_up())
+    resumed.resume(tmp_path)
+    assert resumed.step == 2
+    list(resumed.train(4))
+    for one, other in zip(resumed.network.get_weights(), unbroken.network.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    for one, other in zip(resumed.average, unbroken.average, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_freezing_leaves_features_untouched() -> None:
+    training = Training(Flags(widths="slim", steps=2, batch=8, freeze="features"), made_up())
+    before = training.network.get_layer("block3_conv2").get_weights()[0]
+    head = training.network.get_layer("fc").get_weights()[0]
+    list(training.train(2))
+    np.testing.assert_array_equal(training.network.get_layer("block3_conv2").get_weights()[0], before)
+    assert not np.array_equal(training.network.get_layer("fc").get_weights()[0], head)
+
+
+def test_from_training_to_a_served_model(tmp_path: Path) -> None:
+    rows = made_up(28)
+    train.run(SMALL, rows, None, tmp_path / "slim")
+    flags = Flags(widths="full", start=str(tmp_path / "slim"), freeze="norms", steps=1, batch=4)
+    train.run(flags, rows, None, tmp_path / "full")
+    out = tmp_path / "model" / "made_up.keras"
+    figures = export.export(tmp_path / "full", rows, rows.take(slice(0, 7)), out, "0.1")
+    card = read_card(out)
+    assert card.evaluation == figures
+    assert [stage["widths"] for stage in card.training] == ["slim", "full"]
+    assert str(tmp_path) not in card.model_dump_json()
+    assert figures["PublicTest without copies of training pictures"].count == 21
+    faces = model_input(dataset.luma(rows))
+    trained = train.load_network(tmp_path / "full").predict(faces, verbose=0)["expression"]
+    np.testing.assert_allclose(Classifier(out).predict(faces), probabilities(trained / card.temperature), atol=1e-4)
+
+
+def test_figures() -> None:
+    right = np.eye(7, dtype=np.float32)[[0, 1, 2, 3]] * 0.65 + 0.05
+    labels = np.array([0, 1, 2, 4])
+    one = evaluate.figures("made up", right, labels, certain_from=0.5, plausible_from=0.3)
+    assert (one.count, one.accuracy, one.certain_share, one.certain_accuracy) == (4, 0.75, 1, 0.75)
+    assert one.expected_calibration_error == pytest.approx(0.05, abs=1e-4)
+    assert one.confusion[4][3] == 1
+    assert one.labels["neutral"].recall == 0
+    assert one.labels["happy"].precision == 0
+    assert one.labels["fear"].f1 == 1
+    assert (one.plausible_coverage, one.plausible_size) == (0.75, 1)
+
+
+def test_wilson_interval() -> None:
+    assert evaluate.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Agresti and Coull 1998
+
+
+def test_thresholds_do_what_they_promise() -> None:
+    random = np.random.default_rng(2)
+    logits = random.normal(size=(4000, 7)).astype(np.float32) * 2
+    truth = probabilities(logits)
+    labels = np.array([random.choice(7, p=row / row.sum()) for row in truth.astype(np.float64)])
+    assert export.fit_temperature(logits * 3, labels) == pytest.approx(3, rel=0.1)
+    certain = truth.max(axis=1) >= export.fit_certain(truth, labels)
+    assert (truth.argmax(axis=1) == labels)[certain].mean() >= 0.85
+    sets = evaluate.plausible_sets(truth, export.fit_plausible(truth, labels))
+    assert sets[np.arange(1, 4000, 2), labels[1::2]].mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_the_evaluation_command_prints_what_the_card_says(tmp_path: Path) -> None:
+    rows = made_up(14)
+    train.run(SMALL, rows, None, tmp_path / "slim")
+    out = tmp_path / "made_up.keras"
+    figures = export.export(tmp_path / "slim", rows, None, out, "0.1")
+    kaggle = np.array([dataset.KAGGLE_ORDER.index(LABELS[label]) for label in rows.labels], np.uint8)
+    assert rows.votes is not None
+    np.savez(tmp_path / "rows.npz", pixels=rows.pixels, emotion=kaggle, ferplus_votes=rows.votes)
+    command = ["-m", "training.evaluate", "--model", str(out), "--data", str(tmp_path / "rows.npz"), "--json"]
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    result = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == {name: one.model_dump(mode="json") for name, one in figures.items()}
