@@ -192,6 +192,17 @@ def test_a_part_without_a_content_type_is_a_picture(http: httpx2.Client, portrai
     assert answer.json()["emotion"] == "happy"
 
 
+@pytest.mark.parametrize(
+    "announced", ["Content-Length: 99999999999", "Content-Length: 21000000\r\nExpect: 100-continue"]
+)
+def test_a_body_that_is_only_announced_is_refused_at_once(service: str, announced: str) -> None:
+    address = httpx2.URL(service)
+    assert address.port is not None
+    with socket.create_connection((address.host, address.port), timeout=10) as connection:
+        connection.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\n{announced}\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_client_that_hangs_up_while_sending_harms_nobody(http: httpx2.Client, service: str, portrait: bytes) -> None:
     address = httpx2.URL(service)
     assert address.port is not None

@@ -22,8 +22,8 @@ OFFSET = 0.1
 ERASE_SHARE = 0.4
 
 
-def draw(seed: int, step: int, count: int) -> dict[str, NDArray[np.float32]]:
-    """Draw the augmentation of one batch.
+def draw(seed: int, step: int, count: int, strength: float = 1.0) -> dict[str, NDArray[np.float32]]:
+    """Draw the augmentation of one batch; `strength` scales everything but mirroring.
 
     Returns:
         `affine` float32 [N, 8]: output pixel -> input pixel, as `keras.ops.image.affine_transform` takes it: rotation
@@ -32,17 +32,17 @@ def draw(seed: int, step: int, count: int) -> dict[str, NDArray[np.float32]]:
         put there (an empty rectangle for 60 % of the pictures).
     """
     random = np.random.default_rng((seed, step))
-    angle = np.deg2rad(random.uniform(-ROTATION, ROTATION, count))
-    zoom = np.exp(random.uniform(-SCALE, SCALE, count))
-    shift = random.uniform(-SHIFT, SHIFT, (2, count)) * INPUT_SIZE
+    angle = np.deg2rad(random.uniform(-ROTATION, ROTATION, count)) * strength
+    zoom = np.exp(random.uniform(-SCALE, SCALE, count) * strength)
+    shift = random.uniform(-SHIFT, SHIFT, (2, count)) * INPUT_SIZE * strength
     mirror = np.where(random.random(count) < 0.5, -1.0, 1.0)
     centre = (INPUT_SIZE - 1) / 2
     a, b = np.cos(angle) * zoom * mirror, -np.sin(angle) * zoom
     c, d = np.sin(angle) * zoom * mirror, np.cos(angle) * zoom
     zero = np.zeros(count)
     affine = [a, b, centre - (a + b) * centre + shift[0], c, d, centre - (c + d) * centre + shift[1], zero, zero]
-    tone = [np.exp(random.uniform(-GAIN, GAIN, count)), random.uniform(-OFFSET, OFFSET, count)]
-    area = random.uniform(0.02, 0.2, count) * (random.random(count) < ERASE_SHARE)
+    tone = [np.exp(random.uniform(-GAIN, GAIN, count) * strength), random.uniform(-OFFSET, OFFSET, count) * strength]
+    area = random.uniform(0.02, 0.2, count) * (random.random(count) < ERASE_SHARE * strength)
     aspect = np.exp(random.uniform(-1, 1, count))
     half_height = np.sqrt(area * aspect) * INPUT_SIZE / 2
     half_width = np.sqrt(area / aspect) * INPUT_SIZE / 2

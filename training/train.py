@@ -51,6 +51,7 @@ class Flags:
         decay: weight decay (decoupled, times the learning rate).
         smoothing: label smoothing.
         vote_weight: weight of the FER+ votes' cross-entropy beside the labels'.
+        strength: of the augmentation; 1 is full, 0 only mirrors.
         average: decay of the running average of the weights, applied every fourth step.
         seed: of the initial weights, the order of rows and the augmentation.
     """
@@ -64,6 +65,7 @@ class Flags:
     decay: float = 5e-3
     smoothing: float = 0.1
     vote_weight: float = 0.7
+    strength: float = 1.0
     average: float = 0.97
     seed: int = 1
 
@@ -163,7 +165,7 @@ class Training:
         epoch, place = divmod(self.step, per_epoch)
         order = np.random.default_rng((self.flags.seed, epoch)).permutation(len(self.rows))
         index = order[place * self.flags.batch : (place + 1) * self.flags.batch]
-        inputs = {"luma": self.luma[index], **augment.draw(self.flags.seed, self.step, len(index))}
+        inputs = {"luma": self.luma[index], **augment.draw(self.flags.seed, self.step, len(index), self.flags.strength)}
         labels = np.eye(7, dtype=np.float32)[self.rows.labels[index]]
         return inputs, {"expression": labels, "votes": self.votes[index]}
 

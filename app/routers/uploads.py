@@ -106,10 +106,13 @@ async def _limited(request: Request, limit: int, error: ServiceError) -> AsyncGe
     """The body's chunks; raises `error` once it is longer than `limit`.
 
     What a well-meaning client is still sending is read first and thrown away, up to the limit again, because most
-    clients do not look at an answer before they have sent their request.
+    clients do not look at an answer before they have sent their request. One that asked whether to send, or that
+    announces even more, is refused at once.
     """
-    declared = request.headers.get("content-length", "")
-    refused = declared.isdecimal() and int(declared) > limit
+    declared = int(length) if (length := request.headers.get("content-length", "")).isdecimal() else 0
+    refused = declared > limit
+    if refused and (declared > 2 * limit or "expect" in request.headers):
+        raise error
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
