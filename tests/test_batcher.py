@@ -154,6 +154,7 @@ def test_a_dead_thread_fails_its_callers_and_shows() -> None:
         batcher.start()
         with pytest.raises(ModelStopped):
             await asyncio.wait_for(batcher.submit([1]), 10)
+        await asyncio.to_thread(batcher.stop)
         assert not batcher.alive
 
     asyncio.run(scenario())

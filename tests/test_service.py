@@ -239,7 +239,7 @@ def test_livez_answers_while_predictions_are_in_flight(
 
 
 def test_large_pictures_are_answered_without_writing_to_disk(http: httpx2.Client, hopper: NDArray[np.uint8]) -> None:
-    # The service runs under a limit of no byte in any file.
+    # The service runs under a limit of 64 KB a file.
     large = np.asarray(Image.fromarray(hopper).resize((2560, 3000)))
     noise = np.random.default_rng(0).integers(-12, 13, large.shape)
     data = encoded(np.clip(large + noise, 0, 255).astype(np.uint8), compress_level=1)

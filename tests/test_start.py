@@ -68,7 +68,11 @@ def test_a_model_that_keras_cannot_read_is_an_error(model: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [('"angry"', '"anger"', "labels"), ("96", "48", "another input"), ('"labels"', '"names', "not a model card")],
+    [
+        ('"angry"', '"anger"', "labels"),
+        ("      96,", "      48,", "another input"),
+        ('"labels"', '"names', "not a model card"),
+    ],
 )
 def test_a_card_for_another_service_is_an_error(model: Path, old: str, new: str, message: str) -> None:
     card = Card.path_of(model)
