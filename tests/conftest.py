@@ -74,7 +74,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[str]:
-    """The address of a running service: the real process, model and cascade. No file that it writes may exceed 64 KB."""
+    """The address of a running service: the real process. It may write no file of more than 64 KB."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     environment = {**os.environ, "EMOTION_HOST": "127.0.0.1", "EMOTION_PORT": str(port)}
     process = subprocess.Popen(

@@ -235,7 +235,7 @@ def test_livez_answers_while_predictions_are_in_flight(
             time.sleep(0.01)
     assert {future.result().status_code for future in running} == {200}
     assert len(waits) > 10
-    assert statistics.median(waits) < 0.05
+    assert statistics.quantiles(waits, n=20)[-1] < 0.05
 
 
 def test_large_pictures_are_answered_without_writing_to_disk(http: httpx2.Client, hopper: NDArray[np.uint8]) -> None:
