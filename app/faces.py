@@ -111,22 +111,24 @@ class FaceDetector:
         short = min(height, width)
         factor = min(search.side / short, search.enlarge)
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        border = round(search.border * min(size))
+        smallest = max(WINDOW, round(search.smallest * min(size)))
+        if min(size) + 2 * border < smallest:
+            return []
         reduced = cv2.resize(image, size, interpolation=_interpolation(factor))
         grey: Grey = np.asarray(cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY), np.uint8)
         if search.equalize:
             grey = np.asarray(cv2.equalizeHist(grey), np.uint8)
-        border = round(search.border * min(size))
         if border:
             grey = np.asarray(cv2.copyMakeBorder(grey, border, border, border, border, cv2.BORDER_REPLICATE), np.uint8)
-        smallest = max(WINDOW, round(search.smallest * min(size)))
-        if min(grey.shape) < smallest:
-            return []
         boxes = self._cascade().detectMultiScale(
             grey, scaleFactor=search.scale, minNeighbors=search.neighbours, minSize=(smallest, smallest)
         )
         confirm = len(boxes) > 1 or search is SECOND
         found = []
         for x, y, side, _ in boxes:
+            if not (border <= x + side / 2 < border + size[0] and border <= y + side / 2 < border + size[1]):
+                continue  # Its middle lies in the added border: not a face of the picture.
             box = _clip((x - border) / factor, (y - border) / factor, side / factor, width, height)
             found.append((box, self._confirm(grey, x, y, side) if confirm else Evidence(0, 0.0)))
         return found

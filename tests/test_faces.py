@@ -88,9 +88,24 @@ def test_no_face(detector: FaceDetector, name: str) -> None:
     assert detector.find(np.dstack([image] * 3) if image.ndim == 2 else image) == []
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (23, 23)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (1, 2_000_000), (23, 23)])
 def test_pictures_smaller_than_a_face(detector: FaceDetector, shape: tuple[int, int]) -> None:
     assert detector.find(np.zeros((*shape, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize("cut", [20, 40, 60])
+@pytest.mark.parametrize("edge", ["left", "top", "right", "bottom"])
+def test_boxes_of_cut_faces_lie_inside_the_picture(
+    detector: FaceDetector, astronaut: Picture, edge: str, cut: int
+) -> None:
+    turns = {"left": 0, "top": 1, "right": 2, "bottom": 3}[edge]
+    face = np.rot90(astronaut[50:190, 160:290], turns)[:, cut:]
+    picture = np.ascontiguousarray(np.rot90(face, -turns))
+    for box in detector.find(picture):
+        assert box.x >= 0 <= box.y
+        assert box.width > 0 < box.height
+        assert box.x + box.width <= picture.shape[1]
+        assert box.y + box.height <= picture.shape[0]
 
 
 def test_threads_do_not_disturb_each_other(detector: FaceDetector, astronaut: Picture, hopper: Picture) -> None:
