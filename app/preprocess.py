@@ -14,6 +14,10 @@ INPUT_SIZE = 96
 """Side of the classifier's square input, in pixels."""
 
 
+DETAIL_SIZE = 48
+"""Side at which faces are compared: the resolution of the training data, in pixels."""
+
+
 class Box(NamedTuple):
     """An axis-aligned rectangle in pixels; `x`, `y` is its top-left corner."""
 
@@ -23,18 +27,19 @@ class Box(NamedTuple):
     height: int
 
 
-def face_luma(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.uint8]:
-    """Cut a face out of a picture, as luma at the classifier's resolution.
+def face_detail(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.uint8]:
+    """Cut a face out of a picture, as grey at the detail that the classifier was trained on.
 
-    Expressions are learned from grey faces, so colour is reduced to luma (ITU-R BT.601) before anything else.
-    The crop has no margin: Haar boxes frame a face as FER-2013 does.
+    FER-2013 has 48x48 grey faces. Every face is brought there first, so that a sharp colour portrait and a small grey
+    crop of the same face look the same to the classifier. The crop has no margin: Haar boxes frame a face as FER-2013
+    does. Colour becomes luma (ITU-R BT.601).
 
     Args:
         image: uint8, [H, W, 3] RGB or [H, W] grey, 0..255.
         box: the face in pixels of `image`, clipped to it; the whole picture when None.
 
     Returns:
-        uint8 [96, 96], 0..255. Area-averaged when shrinking, bilinear when enlarging.
+        uint8 [48, 48], 0..255. Area-averaged when shrinking, bilinear when enlarging.
 
     Raises:
         ValueError: the box lies outside the picture.
@@ -45,9 +50,18 @@ def face_luma(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.ui
     if image.size == 0:
         raise ValueError("the box lies outside the picture")
     grey = image if image.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    shrinks = min(grey.shape) > INPUT_SIZE
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(grey, (INPUT_SIZE, INPUT_SIZE), interpolation=interpolation), dtype=np.uint8)
+    interpolation = cv2.INTER_AREA if min(grey.shape) > DETAIL_SIZE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(grey, (DETAIL_SIZE, DETAIL_SIZE), interpolation=interpolation), dtype=np.uint8)
+
+
+def enlarge(detail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [48, 48] -> uint8 [96, 96], the classifier's resolution, bilinear."""
+    return np.asarray(cv2.resize(detail, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def face_luma(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.uint8]:
+    """`face_detail`, then `enlarge`: a face in a picture -> uint8 [96, 96], 0..255."""
+    return enlarge(face_detail(image, box))
 
 
 def model_input(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
