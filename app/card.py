@@ -33,15 +33,30 @@ class LabelFigures(BaseModel):
     count: int = Field(description="Faces that have this label.")
 
 
+class CalibrationBin(BaseModel):
+    """Faces whose confidence falls into one of 15 equal-width bins."""
+
+    count: int
+    confidence: float = Field(description="Mean confidence in the bin.")
+    accuracy: float = Field(description="Share of right answers in the bin.")
+
+
 class Figures(BaseModel):
     """What `python -m training.evaluate` measured on one set of faces."""
 
     data: str
-    count: int
+    count: int = Field(description="Faces measured.")
+    missed: int = Field(description="Pictures in which no face was found; not among the faces measured.")
     accuracy: float
     accuracy_interval_95: tuple[float, float] = Field(description="Wilson score interval.")
     macro_f1: float
     expected_calibration_error: float = Field(description="15 equal-width bins of confidence.")
+    uncalibrated_error: float = Field(description="The same before the temperature was applied.")
+    calibration: list[CalibrationBin] = Field(description="Bins that hold faces, by confidence.")
+    crowd_agreement: float | None = Field(
+        description="Share of answers that equal the FER+ crowd's top vote, where that is one of the seven labels."
+    )
+    crowd_count: int = Field(description="Faces with such a vote.")
     labels: dict[str, LabelFigures]
     confusion: list[list[int]] = Field(
         description="Row: label of the data; column: prediction; in the order of labels."
@@ -49,7 +64,20 @@ class Figures(BaseModel):
     certain_share: float = Field(description="Share of faces whose confidence reaches `certain_from`.")
     certain_accuracy: float = Field(description="Accuracy on those.")
     plausible_coverage: float = Field(description="Share of faces whose label is among the plausible ones.")
+    plausible_coverage_verified: float = Field(
+        description="The same on every second face, from the second on; on PublicTest the others set the threshold."
+    )
     plausible_size: float = Field(description="Mean number of plausible labels.")
+
+
+class Robustness(BaseModel):
+    """Accuracy on a fixed part of one set, after changes to its 48x48 faces that keep the expression."""
+
+    data: str
+    count: int
+    accuracy: float = Field(description="Without any change.")
+    corruptions: dict[str, float] = Field(description="Accuracy by corruption.")
+    same_answer: dict[str, float] = Field(description="Share of unchanged top labels by form of the same face.")
 
 
 class Card(BaseModel):
@@ -67,6 +95,7 @@ class Card(BaseModel):
     plausible_from: float = Field(description="Probability from which a label counts as plausible.")
     training: list[dict[str, Any]] = Field(description="Flags of each training stage, in order.")
     evaluation: dict[str, Figures] = Field(description="Figures by name of the set.")
+    robustness: Robustness | None = None
 
     @staticmethod
     def path_of(model: Path) -> Path:

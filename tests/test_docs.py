@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from app.card import Card, read_card
 from app.errors import ServiceError
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import ROOT
+from training import page
 
 README = (ROOT / "README.md").read_text()
 API = (ROOT / "README_API.md").read_text()
@@ -59,9 +61,17 @@ def test_quoted_accuracies_are_the_cards() -> None:
         round(100 * number, 1)
         for one in card.evaluation.values()
         for number in (one.accuracy, *one.accuracy_interval_95, one.certain_accuracy, one.certain_share,
-                       one.plausible_coverage, one.expected_calibration_error)
+                       one.plausible_coverage, one.plausible_coverage_verified, one.expected_calibration_error)
     }  # fmt: skip
     assert quoted <= known
+
+
+def test_the_models_page_says_what_its_card_says() -> None:
+    path = Settings().model_path
+    assert path.with_name("README.md").read_text() == page.text(read_card(path))
+    for plot in ("confusion", "calibration", "robustness"):
+        with Image.open(path.with_name(f"{plot}.png")) as picture:
+            picture.verify()
 
 
 def test_the_space_is_declared() -> None:

@@ -1,10 +1,11 @@
-"""The training pipeline, on small made-up faces: readers, surgery, resuming, export, figures."""
+"""The training pipeline, on small made-up faces: readers, surgery, teachers, resuming, export, figures."""
 
 import csv
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -13,11 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.card import read_card
+from app.card import Card, read_card
 from app.classifier import Classifier
 from app.emotions import LABELS
-from app.preprocess import model_input
-from training import augment, dataset, evaluate, export, network, train
+from app.faces import FaceDetector
+from app.preprocess import face_detail, model_input
+from training import augment, dataset, evaluate, export, network, robustness, smoke, train
 from training.train import Flags, Training
 
 SMALL = Flags(widths="slim", steps=4, batch=8, rate=0.01, seed=3)
@@ -46,6 +48,8 @@ def half_resolution(tmp_path: Path) -> Path:
         for part, value in (("gamma", 1), ("beta", 0.1), ("mean", 0), ("variance", 1)):
             arrays[f"{convolution}/bn_{part}"] = np.full(width, value, np.float32)
         channels = width
+    arrays["fer/kernel"] = random.normal(0, 0.1, (channels, 7))
+    arrays["fer/bias"] = np.zeros(7)
     path = tmp_path / "half.npz"
     np.savez(path, **{name: array.astype(np.float16) for name, array in arrays.items()})  # type: ignore[arg-type]
     return path
@@ -158,6 +162,42 @@ def test_widening_folding_and_temperature_keep_the_answers() -> None:
     np.testing.assert_allclose(served, probabilities(logits / 1.7), atol=1e-4)
 
 
+def thresholds(certain_from: float, plausible_from: float) -> Card:
+    return Card(
+        name="made up",
+        version="0",
+        sha256="",
+        temperature=1,
+        certain_from=certain_from,
+        plausible_from=plausible_from,
+        training=[],
+        evaluation={},
+    )
+
+
+def test_half_resolution_weights_give_a_network_of_their_own(half_resolution: Path) -> None:
+    faces = model_input(dataset.luma(made_up(3)))
+    teacher = network.half_resolution(half_resolution)
+    logits = teacher.predict(faces, verbose=0)["expression"]
+    assert logits.shape == (3, 7)
+    edge = faces.copy()
+    edge[:, :4] = edge[:, -4:] = edge[:, :, :4] = edge[:, :, -4:] = 0.5
+    np.testing.assert_array_equal(teacher.predict(edge, verbose=0)["expression"], logits)  # It sees the middle.
+
+
+def test_teachers_are_averaged_and_their_opinion_is_the_target(half_resolution: Path, tmp_path: Path) -> None:
+    train.run(SMALL, made_up(), None, tmp_path / "slim")
+    teachers = f"{half_resolution},{tmp_path / 'slim'}"
+    training = Training(Flags(widths="slim", batch=8, teachers=teachers, teacher_weight=1), made_up())
+    faces, targets = training._batch()
+    one = network.half_resolution(half_resolution).predict(faces, verbose=0)["expression"]
+    other = network.load(tmp_path / "slim").predict(faces, verbose=0)["expression"]
+    np.testing.assert_allclose(targets["expression"], (probabilities(one) + probabilities(other)) / 2, atol=1e-5)
+    faces_again, without = Training(Flags(widths="slim", batch=8), made_up())._batch()
+    np.testing.assert_array_equal(faces, faces_again)
+    assert without["expression"].max() == pytest.approx(0.9 + 0.1 / 7)
+
+
 def test_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:
     unbroken = Training(SMALL, made_up())
     list(unbroken.train(4))
@@ -189,21 +229,28 @@ def test_from_training_to_a_served_model(tmp_path: Path) -> None:
     flags = Flags(widths="full", start=str(tmp_path / "slim"), freeze="norms", steps=1, batch=4)
     train.run(flags, rows, None, tmp_path / "full")
     out = tmp_path / "model" / "made_up.keras"
-    figures = export.export(tmp_path / "full", rows, rows.take(slice(0, 7)), out, "0.1")
-    card = read_card(out)
-    assert card.evaluation == figures
+    card = export.export(tmp_path / "full", rows, rows.take(slice(0, 7)), out, "0.1")
+    assert read_card(out) == card
     assert [stage["widths"] for stage in card.training] == ["slim", "full"]
     assert str(tmp_path) not in card.model_dump_json()
-    assert figures["PublicTest without copies of training pictures"].count == 21
+    assert card.evaluation["PublicTest without copies of training pictures"].count == 21
     faces = model_input(dataset.luma(rows))
-    trained = train.load_network(tmp_path / "full").predict(faces, verbose=0)["expression"]
+    trained = network.load(tmp_path / "full").predict(faces, verbose=0)["expression"]
     np.testing.assert_allclose(Classifier(out).predict(faces), probabilities(trained / card.temperature), atol=1e-4)
 
 
 def test_figures() -> None:
     right = np.eye(7, dtype=np.float32)[[0, 1, 2, 3]] * 0.65 + 0.05
     labels = np.array([0, 1, 2, 4])
-    one = evaluate.figures("made up", right, labels, certain_from=0.5, plausible_from=0.3)
+    votes = np.zeros((4, 10), np.uint8)
+    votes[0, dataset.VOTE_NAMES.index("anger")] = 8
+    votes[1, dataset.VOTE_NAMES.index("happiness")] = 6
+    votes[2, dataset.NOT_A_FACE] = 9
+    rows = dataset.Rows(np.zeros((4, 48, 48), np.uint8), labels, votes)
+    one = evaluate.figures("made up", right, rows, thresholds(certain_from=0.5, plausible_from=0.3))
+    assert (one.crowd_count, one.crowd_agreement) == (2, 0.5)
+    (bar,) = one.calibration
+    assert (bar.count, bar.accuracy) == (4, 0.75)
     assert (one.count, one.accuracy, one.certain_share, one.certain_accuracy) == (4, 0.75, 1, 0.75)
     assert one.expected_calibration_error == pytest.approx(0.05, abs=1e-4)
     assert one.confusion[4][3] == 1
@@ -229,15 +276,70 @@ def test_thresholds_do_what_they_promise() -> None:
     assert sets[np.arange(1, 4000, 2), labels[1::2]].mean() == pytest.approx(0.9, abs=0.02)
 
 
-def test_the_evaluation_command_prints_what_the_card_says(tmp_path: Path) -> None:
-    rows = made_up(14)
-    train.run(SMALL, rows, None, tmp_path / "slim")
-    out = tmp_path / "made_up.keras"
-    figures = export.export(tmp_path / "slim", rows, None, out, "0.1")
+def test_the_temperature_can_be_taken_back() -> None:
+    logits = np.random.default_rng(3).normal(size=(50, 7)).astype(np.float32) * 3
+    served = probabilities(logits / np.float32(1.6))
+    np.testing.assert_allclose(evaluate.tempered(served, 1 / 1.6), probabilities(logits), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", robustness.CORRUPTIONS)
+def test_corruptions_are_seeded_and_change_the_face(name: str) -> None:
+    pixels = smoke.drawn_faces(7).pixels
+    once, again = (robustness.changed(pixels, robustness.CORRUPTIONS[name]) for _ in range(2))
+    assert once.shape == pixels.shape
+    assert (once == again).all()
+    assert all((one != face).any() for one, face in zip(once, pixels, strict=True))
+
+
+def test_other_forms_of_a_face_are_the_same_input() -> None:
+    pixels = smoke.drawn_faces(7).pixels
+    colour = robustness.changed(pixels, robustness.FORMS["colour"])
+    assert np.abs(colour.astype(int) - pixels).max() <= 1
+    upscaled = robustness.changed(pixels, robustness.FORMS["upscaled to 300 px"])
+    assert np.abs(upscaled.astype(int) - pixels).mean() < 4  # Noise of standard deviation 8 is smoothed a little.
+
+
+def test_photographs_are_cut_to_the_largest_face_and_misses_are_counted(
+    astronaut: NDArray[np.uint8], detector: FaceDetector, tmp_path: Path
+) -> None:
+    for label, picture in (("happy", astronaut), ("sad", np.full((200, 200, 3), 90, np.uint8))):
+        (tmp_path / label).mkdir()
+        Image.fromarray(picture).save(tmp_path / label / "1.png")
+    rows = dataset.load(tmp_path)
+    assert ([LABELS[label] for label in rows.labels], rows.missed) == (["happy"], 1)
+    np.testing.assert_array_equal(rows.pixels[0], face_detail(astronaut, detector.find(astronaut)[0]))
+
+
+def test_the_smoke_run_and_the_evaluation_command_agree(tmp_path: Path) -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+    def run(*command: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    started = time.monotonic()
+    printed = run("training.train", "--smoke", "--out", str(tmp_path))
+    assert time.monotonic() - started < 180
+    assert printed.startswith(f"PublicTest: {smoke.HELD_OUT} faces")
+    with (tmp_path / "log.csv").open() as stream:
+        assert [int(row["step"]) for row in csv.DictReader(stream)] == [smoke.FLAGS.steps // 2, smoke.FLAGS.steps]
+    assert len(list(tmp_path.glob("events.out.tfevents*"))) == 2  # One for each start.
+    model = tmp_path / "model.keras"
+    card = read_card(model)
+    assert card.evaluation["PublicTest"].accuracy > 0.5  # Guessing gives a seventh.
+    rows = smoke.drawn_faces(smoke.HELD_OUT, seed=2)
     kaggle = np.array([dataset.KAGGLE_ORDER.index(LABELS[label]) for label in rows.labels], np.uint8)
     assert rows.votes is not None
     np.savez(tmp_path / "rows.npz", pixels=rows.pixels, emotion=kaggle, ferplus_votes=rows.votes)
-    command = ["-m", "training.evaluate", "--model", str(out), "--data", str(tmp_path / "rows.npz"), "--json"]
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    result = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(result.stdout) == {name: one.model_dump(mode="json") for name, one in figures.items()}
+    data = str(tmp_path / "rows.npz")
+    again = run(
+        "training.evaluate", "--model", str(model), "--data", data, "--json", "--plots", str(tmp_path / "plots")
+    )
+    measured = json.loads(again)
+    assert measured["evaluation"] == {name: one.model_dump(mode="json") for name, one in card.evaluation.items()}
+    assert card.robustness is not None
+    assert measured["robustness"] == card.robustness.model_dump()
+    for name in ("confusion", "calibration", "robustness"):
+        with Image.open(tmp_path / "plots" / f"{name}.png") as plot:
+            assert min(plot.size) > 400

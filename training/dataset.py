@@ -1,19 +1,24 @@
 """FER-2013 in the forms its users have it -> arrays in the service's label order.
 
-Reads Kaggle's `fer2013.csv`, folders of `<label>/<picture>` (Kaggle's layout and anybody's own), and `.npz` files that
-carry the FER+ votes row by row. Knows nothing about networks or augmentation.
+Reads Kaggle's `fer2013.csv`, folders of `<label>/<picture>`, and `.npz` files that carry the FER+ votes row by row.
+In a folder, pictures of 48x48 pixels are crops, as Kaggle's are; any other picture is a photograph, whose largest face
+is cut out as the service would. Knows nothing about networks or augmentation.
 """
 
 import csv
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from tqdm import tqdm
 
 from app.emotions import LABELS
-from app.preprocess import face_luma
+from app.faces import FaceDetector
+from app.images import decode
+from app.preprocess import DETAIL_SIZE, enlarge, face_detail
+from app.settings import Settings
 
 KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Meaning of the numbers 0..6 in FER-2013's `emotion` column."""
@@ -22,6 +27,7 @@ VOTE_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust",
 """FER+ vote columns used as targets; the tenth, not-a-face, only filters rows (Barsoum et al. 2016)."""
 
 NOT_A_FACE = 9
+_VOTE_LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not a face")
 _TO_SERVICE_ORDER = np.array([LABELS.index(name) for name in KAGGLE_ORDER], dtype=np.int64)
 
 
@@ -33,11 +39,13 @@ class Rows:
         pixels: uint8 [N, 48, 48], grey, 0..255.
         labels: int64 [N], index into `app.emotions.LABELS`.
         votes: uint8 [N, 10], FER+ crowd votes, or None where the source has none.
+        missed: labelled photographs in which no face was found; they have no row.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     votes: NDArray[np.uint8] | None = None
+    missed: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,6 +71,7 @@ def load(*sources: Path | str, usage: str | None = None) -> Rows:
         np.concatenate([part.pixels for part in parts]),
         np.concatenate([part.labels for part in parts]),
         np.concatenate(votes) if len(votes) == len(parts) else None,
+        sum(part.missed for part in parts),
     )
     if not len(rows):
         raise ValueError(f"no labelled face in {', '.join(map(str, sources))}")
@@ -92,9 +101,36 @@ def vote_targets(rows: Rows) -> NDArray[np.float32]:
     return np.asarray(votes / np.maximum(votes.sum(axis=1, keepdims=True), 1), np.float32)
 
 
+def crowd_labels(rows: Rows) -> NDArray[np.int64]:
+    """int64 [N]: the label with most FER+ votes, or -1 where that is no single one of the seven."""
+    if rows.votes is None:
+        return np.full(len(rows), -1, np.int64)
+    top = rows.votes.max(axis=1, keepdims=True)
+    number = np.array([LABELS.index(name) if name in LABELS else -1 for name in _VOTE_LABELS], np.int64)
+    single = (rows.votes == top).sum(axis=1) == 1
+    return np.asarray(np.where(single, number[rows.votes.argmax(axis=1)], -1), np.int64)
+
+
+def fingerprints(rows: Rows) -> NDArray[np.uint64]:
+    """uint64 [N]: the first eight bytes of each picture's SHA-256, which tell copies apart without the pictures."""
+    digests = [hashlib.sha256(face.tobytes()).digest()[:8] for face in rows.pixels]
+    return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def seen_path(model: Path) -> Path:
+    """Where the fingerprints of a model's training pictures lie."""
+    return model.with_suffix(".seen.npy")
+
+
+def read_seen(model: Path) -> NDArray[np.uint64] | None:
+    """The fingerprints of the pictures that a model was trained on, if they are known."""
+    path = seen_path(model)
+    return np.asarray(np.load(path), np.uint64) if path.is_file() else None
+
+
 def luma(rows: Rows) -> NDArray[np.uint8]:
     """The service's own preprocessing of every row: uint8 [N, 96, 96]."""
-    return np.stack([face_luma(face) for face in rows.pixels])
+    return np.stack([enlarge(face) for face in rows.pixels])
 
 
 def _load_one(source: Path, usage: str | None) -> Rows:
@@ -117,10 +153,19 @@ def _load_csv(source: Path, usage: str | None) -> Rows:
 
 
 def _load_folder(source: Path) -> Rows:
-    pixels, labels = [], []
-    for number, name in enumerate(LABELS):
-        for path in sorted((source / name).glob("*")):
-            with Image.open(path) as picture:
-                pixels.append(np.asarray(picture.convert("L").resize((48, 48), Image.Resampling.BOX)))
-            labels.append(number)
-    return Rows(np.array(pixels, np.uint8).reshape(-1, 48, 48), np.array(labels, np.int64))
+    settings = Settings()
+    detector = FaceDetector(settings.cascade_path)
+    pixels, labels, missed = [], [], 0
+    paths = [(path, number) for number, name in enumerate(LABELS) for path in sorted((source / name).glob("*"))]
+    for path, number in tqdm(paths, desc=source.name, unit="picture", disable=None):
+        image = decode(path.read_bytes(), max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+        box = None
+        if image.shape[:2] != (DETAIL_SIZE, DETAIL_SIZE):
+            boxes = detector.find(image)
+            if not boxes:
+                missed += 1
+                continue
+            box = boxes[0]
+        pixels.append(face_detail(image, box))
+        labels.append(number)
+    return Rows(np.array(pixels, np.uint8).reshape(-1, 48, 48), np.array(labels, np.int64), missed=missed)

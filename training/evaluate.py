@@ -1,61 +1,73 @@
 """Measure an exported model on labelled faces. Every figure that the project quotes is printed by this.
 
-python -m training.evaluate --model models/emotion_vgg16.keras --data public_test.npz --training training_*.npz
+    python -m training.evaluate --model models/emotion_vgg16.keras --data public_test.npz --plots pictures
+
+Takes FER-2013 in its usual forms, or a folder of `<label>/<photograph>`, whose faces are found first.
 """
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from app.card import Card, Figures, LabelFigures
+from app.card import CalibrationBin, Card, Figures, LabelFigures, Robustness
 from app.emotions import LABELS
 from app.preprocess import model_input
-from training import dataset
+from training import dataset, plots, robustness
 
 Probabilities = NDArray[np.float32]
+Predict = Callable[[dataset.Rows], Probabilities]
 BINS = 15
 BATCH = 64
+ROBUSTNESS_PART = 4
+"""Robustness is measured on every fourth face, which keeps the command within minutes on two cores."""
 
 
-def predict(model: keras.Model, rows: dataset.Rows) -> Probabilities:
-    """float32 [N, 7]: the model's probabilities, through the service's preprocessing."""
-    return np.asarray(model.predict(model_input(dataset.luma(rows)), batch_size=BATCH, verbose=0), np.float32)
+def predictor(model: keras.Model) -> Predict:
+    """Rows -> float32 [N, 7]: the model's probabilities, through the service's preprocessing."""
+
+    def predict(rows: dataset.Rows) -> Probabilities:
+        faces = model_input(dataset.luma(rows))
+        return np.asarray(model.predict(faces, batch_size=BATCH, verbose=0), np.float32)
+
+    return predict
 
 
-def figures(
-    name: str, probabilities: Probabilities, labels: NDArray[np.int64], *, certain_from: float, plausible_from: float
-) -> Figures:
-    """Every figure of one set.
-
-    Args:
-        name: of the set.
-        probabilities: float32 [N, 7].
-        labels: int64 [N].
-        certain_from, plausible_from: the card's thresholds.
-    """
+def figures(name: str, probabilities: Probabilities, rows: dataset.Rows, card: Card) -> Figures:
+    """Every figure of one set; `probabilities` float32 [N, 7] are the model's answers to `rows`."""
+    labels = rows.labels
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     top = probabilities.argmax(axis=1)
     np.add.at(confusion, (labels, top), 1)
     by_label = {name: _label_figures(confusion, number) for number, name in enumerate(LABELS)}
     right = top == labels
-    certain = probabilities.max(axis=1) >= certain_from
-    plausible = plausible_sets(probabilities, plausible_from)
+    certain = probabilities.max(axis=1) >= card.certain_from
+    plausible = plausible_sets(probabilities, card.plausible_from)
+    covered = plausible[np.arange(len(labels)), labels]
+    crowd = dataset.crowd_labels(rows)
     return Figures(
         data=name,
         count=len(labels),
+        missed=rows.missed,
         accuracy=_rounded(right.mean()),
         accuracy_interval_95=wilson(int(right.sum()), len(labels)),
         macro_f1=_rounded(np.mean([one.f1 for one in by_label.values()])),
         expected_calibration_error=_rounded(calibration_error(probabilities, labels)),
+        uncalibrated_error=_rounded(calibration_error(tempered(probabilities, 1 / card.temperature), labels)),
+        calibration=calibration(probabilities, labels),
+        crowd_agreement=_rounded((top == crowd)[crowd >= 0].mean()) if (crowd >= 0).any() else None,
+        crowd_count=int((crowd >= 0).sum()),
         labels=by_label,
         confusion=confusion.tolist(),
         certain_share=_rounded(certain.mean()),
         certain_accuracy=_rounded(right[certain].mean() if certain.any() else 0.0),
-        plausible_coverage=_rounded(plausible[np.arange(len(labels)), labels].mean()),
+        plausible_coverage=_rounded(covered.mean()),
+        plausible_coverage_verified=_rounded(covered[1::2].mean() if len(labels) > 1 else 0.0),
         plausible_size=_rounded(plausible.sum(axis=1).mean()),
     )
 
@@ -69,13 +81,31 @@ def wilson(successes: int, count: int, z: float = 1.959964) -> tuple[float, floa
     return _rounded((middle - spread) / scale), _rounded((middle + spread) / scale)
 
 
-def calibration_error(probabilities: Probabilities, labels: NDArray[np.int64]) -> float:
-    """Expected calibration error over equal-width bins of the top probability (Guo et al. 2017)."""
+def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """The probabilities that the same logits give when they are divided by `temperature`."""
+    powers = np.maximum(probabilities, np.float32(1e-30)).astype(np.float64) ** (1 / temperature)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> list[CalibrationBin]:
+    """Confidence and accuracy in equal-width bins of the top probability; empty bins are left out."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
-    return float(np.sum(gaps))
+    return [
+        CalibrationBin(
+            count=int((bins == b).sum()),
+            confidence=_rounded(confidence[bins == b].mean()),
+            accuracy=_rounded(right[bins == b].mean()),
+        )
+        for b in np.unique(bins)
+    ]
+
+
+def calibration_error(probabilities: Probabilities, labels: NDArray[np.int64]) -> float:
+    """Expected calibration error: the bins' mean gap, weighted by their faces (Guo et al. 2017)."""
+    bins = calibration(probabilities, labels)
+    return sum(abs(one.accuracy - one.confidence) * one.count for one in bins) / len(labels)
 
 
 def plausible_sets(probabilities: Probabilities, plausible_from: float) -> NDArray[np.bool_]:
@@ -85,39 +115,65 @@ def plausible_sets(probabilities: Probabilities, plausible_from: float) -> NDArr
     return plausible
 
 
-def copies(rows: dataset.Rows, training: dataset.Rows) -> NDArray[np.bool_]:
-    """bool [N]: rows whose picture is, byte for byte, also a training picture."""
-    known = {face.tobytes() for face in training.pixels}
-    return np.array([face.tobytes() in known for face in rows.pixels])
-
-
 def evaluate(
-    probabilities: Probabilities, rows: dataset.Rows, training: dataset.Rows | None, card: Card, name: str
+    predict: Predict, rows: dataset.Rows, seen: NDArray[np.uint64] | None, card: Card, name: str
 ) -> dict[str, Figures]:
-    """Figures of `rows` and, where the training rows are at hand, of those that are no copies of them."""
-    thresholds = {"certain_from": card.certain_from, "plausible_from": card.plausible_from}
-    result = {name: figures(name, probabilities, rows.labels, **thresholds)}
-    if training is not None:
-        own = np.flatnonzero(~copies(rows, training))
+    """Figures of `rows` and, where some of them are copies of `seen` training pictures, of the others."""
+    probabilities = predict(rows)
+    result = {name: figures(name, probabilities, rows, card)}
+    own = np.flatnonzero(~np.isin(dataset.fingerprints(rows), [] if seen is None else seen))
+    if 0 < len(own) < len(rows):
         without = f"{name} without copies of training pictures"
-        result[without] = figures(without, probabilities[own], rows.labels[own], **thresholds)
+        result[without] = figures(without, probabilities[own], rows.take(own), card)
     return result
 
 
+def measure_robustness(predict: Predict, rows: dataset.Rows, name: str) -> Robustness:
+    """Accuracy under each corruption, and whether other forms of the same face get the same answer."""
+    part = rows.take(slice(None, None, ROBUSTNESS_PART))
+    plain = predict(part).argmax(axis=1)
+    changes = {**robustness.CORRUPTIONS, **robustness.FORMS}
+    answers = {
+        change: predict(dataset.Rows(robustness.changed(part.pixels, changes[change]), part.labels)).argmax(axis=1)
+        for change in tqdm(changes, desc="robustness", disable=None)
+    }
+    return Robustness(
+        data=name,
+        count=len(part),
+        accuracy=_rounded((plain == part.labels).mean()),
+        corruptions={change: _rounded((answers[change] == part.labels).mean()) for change in robustness.CORRUPTIONS},
+        same_answer={form: _rounded((answers[form] == plain).mean()) for form in robustness.FORMS},
+    )
+
+
 def report(one: Figures) -> str:
-    """The figures as text."""
+    """The figures of one set as text."""
     low, high = one.accuracy_interval_95
     lines = [
-        f"{one.data}: {one.count} faces",
+        f"{one.data}: {one.count} faces" + (f", and {one.missed} pictures without a face found" if one.missed else ""),
         f"  accuracy {one.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}), macro-F1 {one.macro_f1:.4f}",
-        f"  expected calibration error {one.expected_calibration_error:.4f}",
+        f"  expected calibration error {one.expected_calibration_error:.4f}"
+        f" (before the temperature {one.uncalibrated_error:.4f})",
         f"  certain: {one.certain_share:.4f} of the faces, {one.certain_accuracy:.4f} of them right",
-        f"  plausible: {one.plausible_size:.4f} labels on average, with the true one {one.plausible_coverage:.4f}",
-        f"  {'label':10}{'precision':>10}{'recall':>10}{'F1':>10}{'faces':>10}   predicted as {' '.join(LABELS)}",
+        f"  plausible: {one.plausible_size:.4f} labels on average, with the true one {one.plausible_coverage:.4f}"
+        f" (every second face: {one.plausible_coverage_verified:.4f})",
     ]
+    if one.crowd_agreement is not None:
+        lines.append(f"  FER+ crowd's top vote: {one.crowd_agreement:.4f} of {one.crowd_count} faces")
+    lines.append(
+        f"  {'label':10}{'precision':>10}{'recall':>10}{'F1':>10}{'faces':>10}   predicted as {' '.join(LABELS)}"
+    )
     for (label, row), counts in zip(one.labels.items(), one.confusion, strict=True):
         cells = "".join(f"{count:5d}" for count in counts)
         lines.append(f"  {label:10}{row.precision:10.4f}{row.recall:10.4f}{row.f1:10.4f}{row.count:10d}   {cells}")
+    return "\n".join(lines)
+
+
+def report_robustness(one: Robustness) -> str:
+    """Robustness as text."""
+    lines = [f"Robustness: {one.count} faces of {one.data}, accuracy unchanged {one.accuracy:.4f}"]
+    lines += [f"  {name:20}{accuracy:.4f}" for name, accuracy in one.corruptions.items()]
+    lines += [f"  {form:20}{share:.4f} same answer" for form, share in one.same_answer.items()]
     return "\n".join(lines)
 
 
@@ -141,19 +197,22 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("models/emotion_vgg16.keras"))
     parser.add_argument("--data", nargs="+", required=True, help="labelled faces: .npz, fer2013.csv or folders")
     parser.add_argument("--usage", help="for fer2013.csv: the rows to take, PublicTest or PrivateTest")
-    parser.add_argument("--training", nargs="*", default=[], help="the training rows, to tell their copies apart")
     parser.add_argument("--name", default="PublicTest", help="name of the set in the output")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--plots", type=Path, help="folder for the confusion matrix, calibration and robustness plots")
     arguments = parser.parse_args()
     card = Card.model_validate_json(Card.path_of(arguments.model).read_bytes())
     rows = dataset.load(*arguments.data, usage=arguments.usage)
-    training = dataset.load(*arguments.training, usage="Training") if arguments.training else None
-    model = keras.models.load_model(arguments.model, compile=False)
-    results = evaluate(predict(model, rows), rows, training, card, arguments.name)
+    predict = predictor(keras.models.load_model(arguments.model, compile=False))
+    results = evaluate(predict, rows, dataset.read_seen(arguments.model), card, arguments.name)
+    robust = measure_robustness(predict, rows, arguments.name)
     if arguments.json:
-        print(json.dumps({name: one.model_dump() for name, one in results.items()}, indent=2))
+        printed = {"evaluation": {name: one.model_dump() for name, one in results.items()}}
+        print(json.dumps({**printed, "robustness": robust.model_dump()}, indent=2))
     else:
-        print("\n".join(map(report, results.values())))
+        print("\n".join([*map(report, results.values()), report_robustness(robust)]))
+    if arguments.plots:
+        plots.draw(results[arguments.name], robust, arguments.plots)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from app.card import Card, Figures, digest
+from app.card import Card, digest
 from app.preprocess import model_input
-from training import dataset, evaluate, network
-from training.train import load_network
+from training import dataset, evaluate, network, page, plots
 
 CERTAIN_ACCURACY = 0.85
 PLAUSIBLE_COVERAGE = 0.9
@@ -50,15 +49,18 @@ def fit_plausible(probabilities: NDArray[np.float32], labels: NDArray[np.int64])
     return float(np.floor(scores[max(rank - 1, 0)] * 1e4) / 1e4)
 
 
-def export(run: Path, rows: dataset.Rows, training: dataset.Rows | None, out: Path, version: str) -> dict[str, Figures]:
-    """Write the model and its card; returns the figures that are in the card."""
-    trained = load_network(run)
+def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, version: str) -> Card:
+    """Write the model, its card and its training pictures' fingerprints; returns the card, with all figures."""
+    trained = network.load(run)
     logits = trained.predict(model_input(dataset.luma(rows)), batch_size=evaluate.BATCH, verbose=0)["expression"]
     temperature = fit_temperature(logits, rows.labels)
     plain = network.fold(trained, temperature)
     out.parent.mkdir(parents=True, exist_ok=True)
     plain.save(out)
-    probabilities = evaluate.predict(keras.models.load_model(out, compile=False), rows)
+    seen = np.unique(dataset.fingerprints(training))
+    np.save(dataset.seen_path(out), seen)
+    predict = evaluate.predictor(keras.models.load_model(out, compile=False))
+    probabilities = predict(rows)
     card = Card(
         name=out.stem,
         version=version,
@@ -69,9 +71,10 @@ def export(run: Path, rows: dataset.Rows, training: dataset.Rows | None, out: Pa
         training=_stages(run),
         evaluation={},
     )
-    card.evaluation = evaluate.evaluate(probabilities, rows, training, card, "PublicTest")
+    card.evaluation = evaluate.evaluate(predict, rows, seen, card, "PublicTest")
+    card.robustness = evaluate.measure_robustness(predict, rows, "PublicTest")
     card.write(out)
-    return card.evaluation
+    return card
 
 
 def _stages(run: Path) -> list[dict[str, Any]]:
@@ -93,14 +96,19 @@ def main() -> None:
     parser.add_argument(
         "--data", nargs="+", required=True, help="PublicTest rows, for calibration and the card's figures"
     )
-    parser.add_argument("--training", nargs="*", default=[], help="the training rows, to tell their copies apart")
+    parser.add_argument("--training", nargs="+", required=True, help="the training rows, to tell their copies apart")
     parser.add_argument("--out", type=Path, default=Path("models/emotion_vgg16.keras"))
     parser.add_argument("--version", required=True)
     arguments = parser.parse_args()
     rows = dataset.load(*arguments.data, usage="PublicTest")
-    training = dataset.load(*arguments.training, usage="Training") if arguments.training else None
-    for one in export(arguments.run, rows, training, arguments.out, arguments.version).values():
+    training = dataset.load(*arguments.training, usage="Training")
+    card = export(arguments.run, rows, training, arguments.out, arguments.version)
+    for one in card.evaluation.values():
         print(evaluate.report(one))
+    if card.robustness is not None:
+        print(evaluate.report_robustness(card.robustness))
+        plots.draw(card.evaluation["PublicTest"], card.robustness, arguments.out.parent)
+        page.write(arguments.out)
 
 
 if __name__ == "__main__":

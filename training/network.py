@@ -18,6 +18,9 @@ from app.emotions import LABELS
 from app.preprocess import INPUT_SIZE
 from training.dataset import VOTE_NAMES
 
+if keras.backend.backend() == "torch":
+    from torch.nn.functional import batch_norm
+
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 """Convolutions in each block."""
 
@@ -33,6 +36,30 @@ EPSILON = 1e-5
 Floats = NDArray[np.float32]
 
 
+@keras.saving.register_keras_serializable("training")
+class Norm(keras.layers.BatchNormalization):  # type: ignore[misc]
+    """BatchNorm that uses PyTorch's own kernel where Keras runs on PyTorch.
+
+    Keras composes it there from elementwise operations in float32, a third of a training step on a CPU. XLA fuses
+    them, so that the other backends need no help.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if keras.backend.backend() != "torch" or inputs.device.type == "meta":
+            return super().call(inputs, training=training, mask=mask)
+        outputs = batch_norm(
+            inputs.permute(0, 3, 1, 2),
+            self.moving_mean.value,
+            self.moving_variance.value,
+            self.gamma.value,
+            self.beta.value,
+            bool(training and self.trainable),
+            1 - self.momentum,
+            self.epsilon,
+        )
+        return outputs.permute(0, 2, 3, 1)
+
+
 def layer_names() -> Iterator[tuple[int, int, str, str]]:
     """Block and position (from 1) of each convolution, its name and its BatchNorm's name."""
     for block, count in enumerate(CONVOLUTIONS, start=1):
@@ -40,26 +67,56 @@ def layer_names() -> Iterator[tuple[int, int, str, str]]:
             yield block, position, f"block{block}_conv{position}", f"block{block}_bn{position}"
 
 
-def trainable_vgg16(widths: tuple[int, ...] = FULL) -> keras.Model:
+def trainable_vgg16(widths: tuple[int, ...] = FULL, precision: str = "float32") -> keras.Model:
     """VGG16 with BatchNorm: float32 [N, 96, 96, 3] in [0, 1] -> logits `expression` [N, 7] and `votes` [N, 9].
 
     Args:
         widths: channels of each of the five blocks.
+        precision: Keras dtype policy of all layers but the heads, whose logits are always float32.
     """
-    inputs = x = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
-    for block, position, convolution, norm in layer_names():
-        x = layers.Conv2D(widths[block - 1], 3, padding="same", use_bias=False, name=convolution)(x)
-        x = layers.BatchNormalization(epsilon=EPSILON, momentum=0.9, name=norm)(x)
-        x = layers.ReLU(name=convolution.replace("conv", "relu"))(x)
-        if position == CONVOLUTIONS[block - 1]:
-            x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(HIDDEN, activation="relu", kernel_initializer="he_normal", name="fc")(x)
+    inputs = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
+    x = _features(inputs, widths, precision)
+    x = layers.Flatten(name="flatten", dtype=precision)(x)
+    x = layers.Dense(HIDDEN, activation="relu", kernel_initializer="he_normal", name="fc", dtype=precision)(x)
     heads = {
         "expression": layers.Dense(len(LABELS), name="expression")(x),
         "votes": layers.Dense(len(VOTE_NAMES), name="votes")(x),
     }
     return keras.Model(inputs, heads, name="vgg16")
+
+
+def half_resolution(weights: Path | str, precision: str = "float32") -> keras.Model:
+    """A finished VGG16 that sees the middle 44 of 48 px: float32 [N, 96, 96, 3] in [0, 1] -> logits `expression`.
+
+    Args:
+        weights: .npz with `block*_conv*/kernel` (HWIO), `/bn_gamma`, `/bn_beta`, `/bn_mean`, `/bn_variance`, and
+            `fer/kernel` [512, 7], `fer/bias`.
+        precision: as for `trainable_vgg16`.
+    """
+    inputs = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
+    x = layers.AveragePooling2D(2, name="halve")(inputs)
+    x = layers.CenterCrop(44, 44, name="crop")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(_features(x, FULL, precision))
+    network = keras.Model(inputs, {"expression": layers.Dense(len(LABELS), name="expression")(x)})
+    with np.load(weights) as source:
+        for _, _, convolution, norm in layer_names():
+            network.get_layer(convolution).set_weights([source[f"{convolution}/kernel"].astype(np.float32)])
+            network.get_layer(norm).set_weights(_norm_weights(source, convolution))
+        network.get_layer("expression").set_weights([source["fer/kernel"], source["fer/bias"]])
+    return network
+
+
+def load(folder: Path, precision: str = "float32") -> keras.Model:
+    """The finished network of a run: BatchNorm, two heads of logits."""
+    saved = keras.models.load_model(folder / "network.keras", compile=False)
+    network = trainable_vgg16(widths_of(saved), precision)
+    network.set_weights(saved.get_weights())
+    return network
+
+
+def widths_of(network: keras.Model) -> tuple[int, ...]:
+    """Channels of each block."""
+    return tuple(network.get_layer(f"block{block}_conv1").filters for block in range(1, 6))
 
 
 def plain_vgg16(widths: tuple[int, ...] = FULL) -> keras.Model:
@@ -77,8 +134,7 @@ def plain_vgg16(widths: tuple[int, ...] = FULL) -> keras.Model:
 
 def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:
     """The plain VGG16 that computes what `network` computes in inference, its logits divided by `temperature`."""
-    widths = tuple(network.get_layer(f"block{block}_conv1").filters for block in range(1, 6))
-    plain = plain_vgg16(widths)
+    plain = plain_vgg16(widths_of(network))
     for _, _, convolution, norm in layer_names():
         (kernel,) = network.get_layer(convolution).get_weights()
         gamma, beta, mean, variance = network.get_layer(norm).get_weights()
@@ -121,8 +177,7 @@ def shift_in(network: keras.Model, weights: Path | str, faces: Floats) -> None:
                 grey = kernel.sum(axis=2, keepdims=True) / 2
                 kernel = np.concatenate([grey, -grey, grey], axis=2)
             network.get_layer(convolution).set_weights([kernel])
-            norms = [source[f"{name}/bn_{part}"] for part in ("gamma", "beta", "mean", "variance")]
-            network.get_layer(norm).set_weights(norms)
+            network.get_layer(norm).set_weights(_norm_weights(source, name))
 
 
 def widen(small: keras.Model, large: keras.Model) -> None:
@@ -157,6 +212,21 @@ def reestimate(network: keras.Model, faces: Floats, batch: int = 128) -> None:
         network(faces[start : start + batch], training=True)
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
+
+
+def _features(x: Any, widths: tuple[int, ...], precision: str) -> Any:
+    for block, position, convolution, norm in layer_names():
+        channels = widths[block - 1]
+        x = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=convolution, dtype=precision)(x)
+        x = Norm(epsilon=EPSILON, momentum=0.9, name=norm, dtype=precision)(x)
+        x = layers.ReLU(name=convolution.replace("conv", "relu"), dtype=precision)(x)
+        if position == CONVOLUTIONS[block - 1]:
+            x = layers.MaxPooling2D(name=f"block{block}_pool", dtype=precision)(x)
+    return x
+
+
+def _norm_weights(source: Any, convolution: str) -> list[Floats]:
+    return [source[f"{convolution}/bn_{part}"] for part in ("gamma", "beta", "mean", "variance")]
 
 
 def _identity(channels: int) -> Floats:

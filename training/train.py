@@ -7,9 +7,7 @@ The same code runs on Keras' TensorFlow, JAX and PyTorch backends. Knows nothing
 """
 
 import argparse
-import csv
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +19,17 @@ from keras import ops
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.preprocess import INPUT_SIZE, model_input
-from training import augment, dataset, network
+from app.emotions import LABELS
+from app.preprocess import model_input
+from training import augment, dataset, evaluate, network
+from training.distill import Teachers
+from training.log import RunLog
 
 STATISTICS_ROWS = 1024
 """Training faces on which BatchNorm's statistics are measured."""
 
 WIDTHS = {"slim": network.SLIM, "full": network.FULL}
+PRECISIONS = ("float32", "mixed_bfloat16")
 FROZEN: dict[str, tuple[type, ...]] = {
     "": (),
     "norms": (keras.layers.BatchNormalization,),
@@ -48,11 +50,14 @@ class Flags:
         steps: batches in all.
         batch: faces per step.
         rate: peak learning rate; it warms up over 5 % of the steps and falls to zero along a cosine.
-        decay: weight decay (decoupled, times the learning rate).
+        decay: weight decay of the kernels (decoupled, times the learning rate).
         smoothing: label smoothing.
         vote_weight: weight of the FER+ votes' cross-entropy beside the labels'.
+        teachers: finished runs' folders and half-resolution weights, separated by commas; none when empty.
+        teacher_weight: share of the teachers' opinion in the target, beside the label.
         strength: of the augmentation; 1 is full, 0 only mirrors.
         average: decay of the running average of the weights, applied every fourth step.
+        precision: `float32`, or `mixed_bfloat16` where the processor has it, which halves a step's time.
         seed: of the initial weights, the order of rows and the augmentation.
     """
 
@@ -65,8 +70,11 @@ class Flags:
     decay: float = 5e-3
     smoothing: float = 0.1
     vote_weight: float = 0.7
+    teachers: str = ""
+    teacher_weight: float = 0.7
     strength: float = 1.0
     average: float = 0.97
+    precision: str = "float32"
     seed: int = 1
 
 
@@ -83,13 +91,16 @@ class Training:
         self.network = _initial_network(flags, self.statistics_faces())
         for layer in self.network.layers:
             layer.trainable = not isinstance(layer, FROZEN[flags.freeze])
-        self.model = _with_augmentation(self.network)
-        self.model.compile(
-            optimizer=keras.optimizers.SGD(
-                flags.rate, momentum=0.9, nesterov=True, weight_decay=flags.decay, global_clipnorm=5.0
-            ),
+        self.augment = augment.Augment(name="augment")
+        self.teachers = Teachers(tuple(flags.teachers.split(",")), flags.precision) if flags.teachers else None
+        optimizer = keras.optimizers.SGD(
+            flags.rate, momentum=0.9, nesterov=True, weight_decay=flags.decay, global_clipnorm=5.0
+        )
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        self.network.compile(
+            optimizer=optimizer,
             loss={
-                "expression": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=flags.smoothing),
+                "expression": keras.losses.CategoricalCrossentropy(from_logits=True),
                 "votes": keras.losses.CategoricalCrossentropy(from_logits=True),
             },
             loss_weights={"expression": 1.0, "votes": flags.vote_weight},
@@ -104,11 +115,10 @@ class Training:
 
     def train(self, until: int) -> Iterator[dict[str, float]]:
         """Run up to step `until`, yielding the running losses after each step."""
-        self.model.reset_metrics()
+        self.network.reset_metrics()
         while self.step < until:
-            self.model.optimizer.learning_rate = self._rate()
-            inputs, targets = self._batch()
-            logs = self.model.train_on_batch(inputs, targets, return_dict=True)
+            self.network.optimizer.learning_rate = self._rate()
+            logs = self.network.train_on_batch(*self._batch(), return_dict=True)
             self.step += 1
             if self.step % 4 == 0:
                 new = 1 - self.flags.average
@@ -150,9 +160,9 @@ class Training:
         return [ops.convert_to_numpy(variable) for variable in self.network.trainable_variables]
 
     def _state(self) -> list[Any]:
-        optimizer = self.model.optimizer
+        optimizer = self.network.optimizer
         if not optimizer.built:
-            optimizer.build(self.model.trainable_variables)
+            optimizer.build(self.network.trainable_variables)
         return [*self.network.variables, *optimizer.variables]
 
     def _rate(self) -> float:
@@ -160,40 +170,31 @@ class Training:
         warm = min(1.0, (progress + 1e-3) / 0.05)
         return self.flags.rate * warm * 0.5 * (1 + float(np.cos(np.pi * progress)))
 
-    def _batch(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _batch(self) -> tuple[Any, dict[str, Any]]:
         per_epoch = max(1, len(self.rows) // self.flags.batch)
         epoch, place = divmod(self.step, per_epoch)
         order = np.random.default_rng((self.flags.seed, epoch)).permutation(len(self.rows))
         index = order[place * self.flags.batch : (place + 1) * self.flags.batch]
-        inputs = {"luma": self.luma[index], **augment.draw(self.flags.seed, self.step, len(index), self.flags.strength)}
-        labels = np.eye(7, dtype=np.float32)[self.rows.labels[index]]
-        return inputs, {"expression": labels, "votes": self.votes[index]}
+        drawn = augment.draw(self.flags.seed, self.step, len(index), self.flags.strength)
+        faces = self.augment({"luma": self.luma[index], **drawn})
+        smoothing = self.flags.smoothing
+        targets = np.eye(len(LABELS), dtype=np.float32)[self.rows.labels[index]]
+        targets = targets * (1 - smoothing) + smoothing / len(LABELS)
+        if self.teachers is not None:
+            share = self.flags.teacher_weight
+            targets = (1 - share) * targets + share * self.teachers.probabilities(faces)
+        return faces, {"expression": targets, "votes": self.votes[index]}
 
 
 def _initial_network(flags: Flags, faces: NDArray[np.float32]) -> keras.Model:
-    built = network.trainable_vgg16(WIDTHS[flags.widths])
+    built = network.trainable_vgg16(WIDTHS[flags.widths], flags.precision)
     if flags.start.endswith(".npz"):
         network.shift_in(built, flags.start, faces[:256])
     elif flags.start:
-        network.widen(load_network(Path(flags.start)), built)
+        network.widen(network.load(Path(flags.start)), built)
     if flags.start:
         network.reestimate(built, faces)
     return built
-
-
-def _with_augmentation(built: keras.Model) -> keras.Model:
-    inputs = {
-        "luma": keras.Input((INPUT_SIZE, INPUT_SIZE), dtype="uint8", name="luma"),
-        "affine": keras.Input((8,), name="affine"),
-        "tone": keras.Input((2,), name="tone"),
-        "erase": keras.Input((5,), name="erase"),
-    }
-    return keras.Model(inputs, built(augment.Augment(name="augment")(inputs)))
-
-
-def load_network(folder: Path) -> keras.Model:
-    """The finished network of a run: BatchNorm, two heads of logits."""
-    return keras.models.load_model(folder / "network.keras", compile=False)
 
 
 def accuracy(built: keras.Model, rows: dataset.Rows) -> float:
@@ -205,24 +206,25 @@ def accuracy(built: keras.Model, rows: dataset.Rows) -> float:
 def run(
     flags: Flags, rows: dataset.Rows, validation: dataset.Rows | None, out: Path, until: int | None = None
 ) -> float:
-    """Train to the end (or to step `until`), logging to `out/log.csv`; returns the accuracy on `validation`, or NaN."""
+    """Train to the end, or to step `until`, logging into `out`; returns the accuracy on `validation`, or NaN.
+
+    Leaves `flags.json`, `checkpoint.npz` every 50 steps, and at the end `network.keras`.
+    """
     out.mkdir(parents=True, exist_ok=True)
     (out / "flags.json").write_text(json.dumps(asdict(flags), indent=2) + "\n")
     training = Training(flags, rows)
     training.resume(out)
     last = min(until or flags.steps, flags.steps)
-    started = time.monotonic()
-    with (out / "log.csv").open("a", newline="") as stream, tqdm(total=flags.steps, initial=training.step) as progress:
-        log = csv.writer(stream)
+    with RunLog(out) as log, tqdm(total=flags.steps, initial=training.step, disable=None) as progress:
         while training.step < last:
             logs: dict[str, float] = {}
             for logs in training.train(min(last, training.step + 50)):
                 progress.update()
                 progress.set_postfix({name: f"{value:.3f}" for name, value in logs.items()})
             training.save(out)
-            seconds = time.monotonic() - started
-            log.writerow([training.step, f"{seconds:.0f}", *(f"{name}={value:.4f}" for name, value in logs.items())])
-            stream.flush()
+            log.write(training.step, logs)
+    if training.step < flags.steps:
+        return float("nan")
     averaged = training.averaged()
     averaged.save(out / "network.keras")
     return accuracy(averaged, validation) if validation is not None else float("nan")
@@ -230,14 +232,22 @@ def run(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", required=True, help="training rows: .npz, fer2013.csv or folders")
+    parser.add_argument("--smoke", action="store_true", help="train, stop, resume, export and evaluate in minutes")
+    parser.add_argument("--data", nargs="+", help="training rows: .npz, fer2013.csv or folders")
     parser.add_argument("--validation", nargs="*", default=[], help="rows whose accuracy is printed at the end")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--out", type=Path, default=Path("runs/run"), help="the run's folder")
     parser.add_argument("--until", type=int, help="stop at this step; the same command goes on from there")
     for name, value in asdict(Flags()).items():
-        choices = {"widths": list(WIDTHS), "freeze": list(FROZEN)}.get(name)
+        choices = {"widths": list(WIDTHS), "freeze": list(FROZEN), "precision": list(PRECISIONS)}.get(name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, choices=choices)
     arguments = vars(parser.parse_args())
+    if arguments.pop("smoke"):
+        from training import smoke  # noqa: PLC0415 - it calls this module.
+
+        print(evaluate.report(smoke.run(arguments["out"], arguments["data"]).evaluation["PublicTest"]))
+        return
+    if not arguments["data"]:
+        parser.error("--data is needed")
     data, validation = arguments.pop("data"), arguments.pop("validation")
     out, until = arguments.pop("out"), arguments.pop("until")
     held_out = dataset.load(*validation, usage="PublicTest") if validation else None

@@ -1,0 +1,158 @@
+"""The model's page, `README.md` beside its file, written from the card, so that no figure is ever copied by hand.
+
+python -m training.page
+"""
+
+import argparse
+from pathlib import Path
+
+from app.card import Card, Figures, Robustness, read_card
+
+_PAGE = """# {name} {version}
+
+A plain VGG16 (13 convolutions, 5 poolings, 2 dense layers) that names the expression shown on a face. Input: one face,
+{side}x{side} pixels, grey over three channels, 0 to 1, as `app.preprocess` prepares it. Output: seven probabilities.
+SHA-256 of the file: `{sha256}`.
+
+Written by `python -m training.page` from [{name}.json]({name}.json).
+`python -m training.evaluate --data public_test.npz` measures every figure again, also on your own faces.
+
+## Protocol
+
+Trained on FER-2013's Training split and its FER+ votes, on nothing else. PublicTest chose among runs, fitted the
+temperature ({temperature}) and both thresholds. PrivateTest was not at hand: no choice depends on it. {seen} PublicTest
+pictures are copies of Training pictures, so accuracy is given with and without them. One crop, no averaging over views.
+
+## Accuracy
+
+| | {names} |
+| --- |{dashes}
+{headline}
+
+{labels}
+
+![Confusion matrix](confusion.png)
+
+## Confidence
+
+`certain` answers, those with a confidence of {certain_from} or more, are {certain_share} of all, and {certain_accuracy}
+of them are right. The `plausible` labels, those with a probability of {plausible_from:.4f} or more, are
+{plausible_size:.2f} on average and hold the label of the data for {plausible_coverage} of the faces; on the half of
+PublicTest that did not set the threshold, for {plausible_verified} (the aim is 90 %; split conformal prediction).
+
+![Calibration](calibration.png)
+
+## Robustness
+
+Accuracy on {robust_count} faces of PublicTest after changes at 48 px. Without any change it is {robust_accuracy} on
+these faces.
+
+{corruptions}
+
+The same face in colour gets the same answer for {colour}, and enlarged to 300 px for {upscaled}: every face is reduced
+to the 48 px of the training data before it is enlarged to {side}.
+
+![Robustness](robustness.png)
+
+## Not known
+
+FER-2013 has no demographic labels. How the model fares on people of different age, gender, skin or culture is
+unmeasured, and it should be assumed to be uneven. The labels are noisy: people who look at the pictures often disagree
+with them, most of all on fear and sad. The pictures were collected from the web by keyword, so acted and exaggerated
+expressions prevail. Faces from the side, from far below or above, or partly hidden are not covered.
+
+## Intended use
+
+Naming the expression shown in pictures whose people agreed to it: sorting photographs, art, games, teaching, research
+on the data set itself. An expression is not a feeling; show the probabilities, and the doubt when `certain` is false.
+
+Off limits: judging people, in hiring, work, education, exams, policing, migration, lending, insurance or medicine.
+Inferring emotions of people at work or in education is prohibited in the European Union (AI Act, Article 5(1)(f)),
+other than for medical or safety reasons.
+"""
+
+
+def text(card: Card) -> str:
+    """The page of a card that has figures of PublicTest."""
+    sets = list(card.evaluation.values())
+    main, robustness = card.evaluation["PublicTest"], card.robustness
+    if robustness is None:
+        raise ValueError("the card has no robustness figures")
+    return _PAGE.format(
+        name=card.name,
+        version=card.version,
+        side=card.input.shape[0],
+        sha256=card.sha256,
+        temperature=card.temperature,
+        seen=main.count - sets[-1].count,
+        names=" | ".join(one.data for one in sets),
+        dashes=" --- |" * len(sets),
+        headline="\n".join(_headline(sets)),
+        labels="\n".join(_labels(main)),
+        certain_from=card.certain_from,
+        certain_share=_percent(main.certain_share),
+        certain_accuracy=_percent(main.certain_accuracy),
+        plausible_from=card.plausible_from,
+        plausible_size=main.plausible_size,
+        plausible_coverage=_percent(main.plausible_coverage),
+        plausible_verified=_percent(main.plausible_coverage_verified),
+        robust_count=robustness.count,
+        robust_accuracy=_percent(robustness.accuracy),
+        corruptions="\n".join(_corruptions(robustness)),
+        colour=_percent(robustness.same_answer["colour"]),
+        upscaled=_percent(robustness.same_answer["upscaled to 300 px"]),
+    )
+
+
+def write(model: Path) -> None:
+    """Write the page beside a model file."""
+    model.with_name("README.md").write_text(text(read_card(model)))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _headline(sets: list[Figures]) -> list[str]:
+    rows = {
+        "Faces": [str(one.count) for one in sets],
+        "Accuracy": [_percent(one.accuracy) for one in sets],
+        "95 % interval (Wilson)": [" to ".join(map(_percent, one.accuracy_interval_95)) for one in sets],
+        "Macro-F1": [f"{one.macro_f1:.3f}" for one in sets],
+        "Agreement with the FER+ crowd's top vote": [
+            "" if one.crowd_agreement is None else f"{_percent(one.crowd_agreement)} of {one.crowd_count}"
+            for one in sets
+        ],
+        "Expected calibration error": [_percent(one.expected_calibration_error) for one in sets],
+        "The same before the temperature": [_percent(one.uncalibrated_error) for one in sets],
+    }
+    return [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
+
+
+def _labels(one: Figures) -> list[str]:
+    return [
+        "| Label | Precision | Recall | F1 | Faces |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {label} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.count} |"
+            for label, row in one.labels.items()
+        ),
+    ]
+
+
+def _corruptions(one: Robustness) -> list[str]:
+    return [
+        "| Change | Accuracy |",
+        "| --- | --- |",
+        *(f"| {name} | {_percent(accuracy)} |" for name, accuracy in one.corruptions.items()),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("models/emotion_vgg16.keras"))
+    write(parser.parse_args().model)
+
+
+if __name__ == "__main__":
+    main()
