@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from app.card import Card
 from app.emotions import EMOTIONS
 from app.errors import NoFace, Overloaded
-from app.faces import FaceDetector
-from app.images import decode
-from app.preprocess import Box, face_luma, model_input
+from app.faces import SEARCH_SIDE, FaceDetector
+from app.images import Picture
+from app.preprocess import DETAIL_SIZE, Box, enlarge, face_detail, model_input
 from app.schemas import Face, FaceCoordinates, ImageSize, ModelName, Prediction, Timings
 
 Crop = NDArray[np.float32]
@@ -123,20 +123,21 @@ class Analyzer:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace.
         """
         started = time.perf_counter()
-        image = decode(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        picture = Picture(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        grey = picture.luma(SEARCH_SIDE)
         decoded = time.perf_counter()
-        boxes = self._detector.find(image)
+        boxes = self._detector.find(grey)
         if not boxes:
             raise NoFace(
-                f"No frontal face was found in the picture of {image.shape[1]} x {image.shape[0]} pixels, nor in "
+                f"No frontal face was found in the picture of {picture.width} x {picture.height} pixels, nor in "
                 "a finer second search with an added border. Tip: use a well-lit, upright, frontal face that spans at "
                 "least a tenth of the picture's shorter side."
             )
-        crops = [model_input(face_luma(image, box)) for box in boxes]
+        details = faces_in_detail(picture, grey, boxes)
         return Found(
-            size=ImageSize(width=image.shape[1], height=image.shape[0]),
-            boxes=boxes,
-            crops=crops,
+            size=ImageSize(width=picture.width, height=picture.height),
+            boxes=[_rescaled(box, grey, picture.width, picture.height) for box in boxes],
+            crops=[model_input(enlarge(detail)) for detail in details],
             decode_ms=_milliseconds(decoded - started),
             detect_ms=_milliseconds(time.perf_counter() - decoded),
         )
@@ -156,6 +157,29 @@ class Analyzer:
             certain=confidence >= self._card.certain_from,
             plausible=likely or [top.name],
         )
+
+
+def faces_in_detail(picture: Picture, grey: NDArray[np.uint8], boxes: Sequence[Box]) -> list[NDArray[np.uint8]]:
+    """Cut the faces out of a reduced copy of their picture, or of a finer one where the copy has too little detail.
+
+    Args:
+        picture: the upload.
+        grey: uint8 [h, w], the copy that was searched.
+        boxes: faces in pixels of `grey`.
+
+    Returns:
+        uint8 [48, 48] for each box.
+    """
+    smallest = min(min(box.width, box.height) for box in boxes)
+    reduced = grey.shape != (picture.height, picture.width)
+    if not reduced or smallest >= DETAIL_SIZE:
+        return [face_detail(grey, box) for box in boxes]
+    fine = picture.luma(min(grey.shape) * DETAIL_SIZE // smallest + 1)
+    return [face_detail(fine, _rescaled(box, grey, fine.shape[1], fine.shape[0])) for box in boxes]
+
+
+def _rescaled(box: Box, grey: NDArray[np.uint8], width: int, height: int) -> Box:
+    return box.scaled(width / grey.shape[1], height / grey.shape[0])
 
 
 def _milliseconds(seconds: float) -> float:

@@ -3,6 +3,7 @@
 Knows nothing about files, expressions or HTTP.
 """
 
+import math
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ class Search(NamedTuple):
         smallest: smallest face.
         border: replicated border; a face that fills the picture has no surroundings otherwise, and is missed.
         equalize: spread the grey levels first.
+        strength: least evidence for a face.
     """
 
     side: int
@@ -40,31 +42,39 @@ class Search(NamedTuple):
     smallest: float
     border: float
     equalize: bool
+    strength: float
 
 
-FIRST = Search(side=320, enlarge=1, scale=1.2, neighbours=5, smallest=0.1, border=0, equalize=False)
-SECOND = Search(side=240, enlarge=4, scale=1.1, neighbours=3, smallest=0.1, border=0.25, equalize=True)
+SEARCH_SIDE = 400
+"""Short side of a picture that the first search looks at; a larger picture need not be decoded in full, in pixels."""
+
+FIRST = Search(
+    side=SEARCH_SIDE, enlarge=1, scale=1.3, neighbours=1, smallest=0.095, border=0, equalize=False, strength=12
+)
+"""Coarse steps and few neighbours keep it fast; the closer look makes up for both."""
+
+SECOND = Search(side=240, enlarge=4, scale=1.1, neighbours=3, smallest=0.1, border=0.25, equalize=True, strength=31)
 """Tried once when the first search finds nothing."""
+
+LONGEST = 8
+"""A picture is searched in at most this many squares of the search's side; a longer strip is reduced further."""
 
 CONFIRM_SIDE = 64
 CONFIRM_MARGIN = 0.25
-CONFIRM_SCALE = 1.05
+CONFIRM_SCALE = 1.1
 
 
-class Evidence(NamedTuple):
-    """What a fine search around one box finds: windows that hit, and the last stage's margin at the best of them."""
+class Candidate(NamedTuple):
+    """A square that may be a face, in pixels of the searched copy.
 
-    hits: int
-    margin: float
+    Attributes:
+        strength: windows that hit in a fine search around it, times the last stage's margin at the best of them.
+    """
 
-    @property
-    def weak(self) -> bool:
-        """Weaker than 97 of 100 real faces."""
-        return self.hits < 15 or self.margin < 2.5
-
-    @property
-    def strength(self) -> float:
-        return self.hits * max(self.margin, 0.0)
+    x: float
+    y: float
+    side: float
+    strength: float
 
 
 class FaceDetector:
@@ -85,38 +95,31 @@ class FaceDetector:
         except (cv2.error, SystemError) as error:
             raise StartError(f"{cascade} is not a readable OpenCV cascade") from error
 
-    def find(self, image: NDArray[np.uint8]) -> list[Box]:
+    def find(self, grey: Grey) -> list[Box]:
         """Find the faces of a picture.
 
-        One search on a reduced copy. When several boxes are found, those that a closer look contradicts are dropped, so
-        that a patch of cloth does not pass for a face. When nothing is found, one finer search, whose boxes all need
-        confirmation.
+        One coarse search on a reduced copy; a closer look at each box confirms it or not. Of the confirmed boxes, those
+        that another contradicts are dropped, so that a patch of cloth does not pass for a face. When nothing is found,
+        one finer search.
 
         Args:
-            image: uint8 [H, W, 3] RGB, upright.
+            grey: uint8 [H, W], upright.
 
         Returns:
-            Boxes in pixels of `image`, inside it, largest first; empty when there is no face.
+            Boxes in pixels of `grey`, inside it, largest first; empty when there is no face.
         """
-        found = self._search(image, FIRST)
-        if len(found) > 1:
-            found = _plausible(found)
-        elif not found:
-            found = [(box, evidence) for box, evidence in self._search(image, SECOND) if not evidence.weak]
-            found = _plausible(found)
-        return sorted((box for box, _ in found), key=lambda box: box.width * box.height, reverse=True)
+        return _plausible(self._search(grey, FIRST) or self._search(grey, SECOND))
 
-    def _search(self, image: NDArray[np.uint8], search: Search) -> list[tuple[Box, Evidence]]:
-        height, width = image.shape[:2]
+    def _search(self, picture: Grey, search: Search) -> list[tuple[Box, float]]:
+        height, width = picture.shape
         short = min(height, width)
-        factor = min(search.side / short, search.enlarge)
+        factor = min(search.side / short, search.enlarge, search.side * math.sqrt(LONGEST / (width * height)))
         size = (max(1, round(width * factor)), max(1, round(height * factor)))
         border = round(search.border * min(size))
         smallest = max(WINDOW, round(search.smallest * min(size)))
         if min(size) + 2 * border < smallest:
             return []
-        reduced = cv2.resize(image, size, interpolation=_interpolation(factor))
-        grey: Grey = np.asarray(cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY), np.uint8)
+        grey: Grey = np.asarray(cv2.resize(picture, size, interpolation=_interpolation(factor)), np.uint8)
         if search.equalize:
             grey = np.asarray(cv2.equalizeHist(grey), np.uint8)
         if border:
@@ -124,24 +127,28 @@ class FaceDetector:
         boxes = self._cascade().detectMultiScale(
             grey, scaleFactor=search.scale, minNeighbors=search.neighbours, minSize=(smallest, smallest)
         )
-        confirm = len(boxes) > 1 or search is SECOND
         found = []
         for x, y, side, _ in boxes:
             if not (border <= x + side / 2 < border + size[0] and border <= y + side / 2 < border + size[1]):
                 continue  # Its middle lies in the added border: not a face of the picture.
-            box = _clip((x - border) / factor, (y - border) / factor, side / factor, width, height)
-            found.append((box, self._confirm(grey, x, y, side) if confirm else Evidence(0, 0.0)))
+            near = self._confirm(grey, x, y, side)
+            if near.strength >= search.strength:
+                box = _clip((near.x - border) / factor, (near.y - border) / factor, near.side / factor, width, height)
+                found.append((box, near.strength))
         return found
 
-    def _confirm(self, grey: Grey, x: int, y: int, side: int) -> Evidence:
-        """Search the surroundings of one box again, at one size and in small steps."""
+    def _confirm(self, grey: Grey, x: int, y: int, side: int) -> Candidate:
+        """Search the surroundings of one box again, at one size and in small steps; place it at the middle hit."""
         margin = round(side * CONFIRM_MARGIN)
-        padded = cv2.copyMakeBorder(grey, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-        around = padded[y : y + side + 2 * margin, x : x + side + 2 * margin]
+        left, top, right, bottom = x - margin, y - margin, x + side + margin, y + side + margin
+        inside = grey[max(top, 0) : bottom, max(left, 0) : right]
+        height, width = grey.shape
+        missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
+        around = cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE)
         factor = CONFIRM_SIDE / side
         around = cv2.resize(around, None, fx=factor, fy=factor, interpolation=_interpolation(factor))
         smallest, largest = round(CONFIRM_SIDE * 0.75), round(CONFIRM_SIDE * 1.35)
-        boxes, _, margins = self._cascade().detectMultiScale3(
+        hits, _, margins = self._cascade().detectMultiScale3(
             around,
             scaleFactor=CONFIRM_SCALE,
             minNeighbors=0,
@@ -149,7 +156,10 @@ class FaceDetector:
             maxSize=(largest, largest),
             outputRejectLevels=True,
         )
-        return Evidence(len(boxes), float(np.max(margins)) if len(boxes) else 0.0)
+        if not len(hits):
+            return Candidate(x, y, side, 0.0)
+        near_x, near_y, near_side, _ = np.median(hits, axis=0) / factor
+        return Candidate(left + near_x, top + near_y, near_side, len(hits) * max(float(np.max(margins)), 0.0))
 
     def _cascade(self) -> cv2.CascadeClassifier:
         cascade: cv2.CascadeClassifier | None = getattr(self._local, "cascade", None)
@@ -160,19 +170,16 @@ class FaceDetector:
         return cascade
 
 
-def _plausible(found: list[tuple[Box, Evidence]]) -> list[tuple[Box, Evidence]]:
-    """Drop boxes that a stronger one contradicts: by overlapping it, by being its chest, or by being weak beside it."""
-    kept: list[tuple[Box, Evidence]] = []
-    for box, evidence in sorted(found, key=lambda item: item[1].strength, reverse=True):
-        stronger = [face for face, other in kept if not other.weak]
-        if evidence.weak and stronger:
-            continue
+def _plausible(found: list[tuple[Box, float]]) -> list[Box]:
+    """Drop boxes that a stronger one contradicts: by overlapping it or by being its chest. Largest first."""
+    kept: list[tuple[Box, float]] = []
+    for box, strength in sorted(found, key=lambda item: item[1], reverse=True):
         if any(_overlap(box, face) for face, _ in kept):
             continue
-        if any(_on_chest(box, face) and evidence.strength < other.strength / 2 for face, other in kept):
+        if any(_on_chest(box, face) and strength < stronger / 2 for face, stronger in kept):
             continue
-        kept.append((box, evidence))
-    return kept
+        kept.append((box, strength))
+    return sorted((box for box, _ in kept), key=lambda box: box.width * box.height, reverse=True)
 
 
 def _overlap(box: Box, face: Box) -> bool:

@@ -1,8 +1,9 @@
-"""Uploaded bytes -> an upright RGB array, within limits.
+"""Uploaded bytes -> upright pixels, within limits.
 
 Formats are recognised by content; names and declared types are never looked at. Knows nothing about faces or HTTP.
 """
 
+import math
 import struct
 from io import BytesIO
 
@@ -35,55 +36,104 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_SIDEWAYS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
+
 _CORRUPT = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, struct.error)
 """What Pillow's decoders raise on bytes that are not what their header promises."""
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and is not a setting; `decode` checks before decoding.
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and is not a setting; `Picture` checks before decoding.
 
 
-def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> NDArray[np.uint8]:
-    """Decode one picture as a person would see it.
+class Picture:
+    """One upload whose header is in order. Pixels are decoded when they are asked for.
 
-    The EXIF orientation is applied, transparency is composited on white, an embedded colour profile is converted to
-    sRGB, and 16-bit samples are scaled to 8.
-
-    Args:
-        data: a JPEG, PNG, WebP, AVIF, BMP or GIF file.
-        max_bytes: largest `data`.
-        max_pixels: largest width x height; checked on the header, before any pixel is decoded.
-
-    Returns:
-        uint8 [H, W, 3], RGB, 0..255.
-
-    Raises:
-        InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels.
+    Attributes:
+        width, height: of the upright picture, in pixels.
     """
-    if len(data) > max_bytes:
-        raise FileTooLarge(f"A picture may have at most {max_bytes} bytes; this one has {len(data)}.")
-    if not data:
-        raise InvalidImage("The file is empty.")
-    try:
-        picture = Image.open(BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise _unidentified(data) from None
-    except _CORRUPT as error:
-        raise InvalidImage("The picture's header is corrupt.") from error
-    with picture:
-        if picture.width * picture.height > max_pixels:
-            raise TooManyPixels(
-                f"A picture may have at most {max_pixels} pixels; this one has {picture.width} x {picture.height}."
-            )
-        orientation = _orientation(picture)
+
+    def __init__(self, data: bytes, *, max_bytes: int, max_pixels: int) -> None:
+        """Check the header.
+
+        Args:
+            data: a JPEG, PNG, WebP, AVIF, BMP or GIF file.
+            max_bytes: largest `data`.
+            max_pixels: largest width x height; checked before any pixel is decoded.
+
+        Raises:
+            InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels.
+        """
+        if len(data) > max_bytes:
+            raise FileTooLarge(f"A picture may have at most {max_bytes} bytes; this one has {len(data)}.")
+        if not data:
+            raise InvalidImage("The file is empty.")
+        self._data = data
+        with self._open() as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise TooManyPixels(f"A picture may have at most {max_pixels} pixels; this one has {width} x {height}.")
+            self._turn = _UPRIGHT.get(_orientation(picture))
+        lying = self._turn in _SIDEWAYS
+        self.width, self.height = (height, width) if lying else (width, height)
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The picture as a person would see it: uint8 [H, W, 3], 0..255.
+
+        The EXIF orientation is applied, transparency is composited on white, an embedded colour profile is converted
+        to sRGB, and 16-bit samples are scaled to 8.
+
+        Raises:
+            InvalidImage: it is truncated or corrupt.
+        """
+        with self._open() as picture:
+            return self._upright(_to_rgb(_loaded(picture)))
+
+    def luma(self, short_side: int | None = None) -> NDArray[np.uint8]:
+        """The same in grey (ITU-R BT.601), reduced while decoding where the format can.
+
+        Args:
+            short_side: the least that the shorter side may have; a JPEG is then decoded at half, a quarter or an eighth
+                of its size, straight to grey. Full size when None.
+
+        Returns:
+            uint8 [h, w], 0..255, with h and w those of the picture or a fraction of them.
+
+        Raises:
+            InvalidImage: it is truncated or corrupt.
+        """
+        with self._open() as picture:
+            plain = picture.format == "JPEG" and "icc_profile" not in picture.info
+            if picture.format == "JPEG" and short_side is not None:
+                factor = short_side / min(picture.size)
+                width, height = picture.size
+                picture.draft("L" if plain else None, (math.ceil(width * factor), math.ceil(height * factor)))
+            colours = _loaded(picture)
+            return self._upright(colours if colours.mode == "L" and plain else _to_rgb(colours).convert("L"))
+
+    def _open(self) -> ImageFile.ImageFile:
         try:
-            picture.load()
+            return Image.open(BytesIO(self._data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise _unidentified(self._data) from None
         except _CORRUPT as error:
-            raise InvalidImage("The picture is truncated or corrupt.") from error
-        colours = _to_rgb(picture)
-    if orientation in _UPRIGHT:
-        colours = colours.transpose(_UPRIGHT[orientation])
-    return np.asarray(colours)
+            raise InvalidImage("The picture's header is corrupt.") from error
+
+    def _upright(self, picture: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(picture if self._turn is None else picture.transpose(self._turn))
+
+
+def _loaded(picture: ImageFile.ImageFile) -> ImageFile.ImageFile:
+    try:
+        picture.load()
+    except _CORRUPT as error:
+        raise InvalidImage("The picture is truncated or corrupt.") from error
+    return picture
 
 
 def _unidentified(data: bytes) -> InvalidImage | UnsupportedFormat:

@@ -26,6 +26,12 @@ class Box(NamedTuple):
     width: int
     height: int
 
+    def scaled(self, x: float, y: float) -> "Box":
+        """The same rectangle in a picture that is `x` times as wide and `y` times as high."""
+        left, top = round(self.x * x), round(self.y * y)
+        right, bottom = round((self.x + self.width) * x), round((self.y + self.height) * y)
+        return Box(left, top, max(right - left, 1), max(bottom - top, 1))
+
 
 def face_detail(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.uint8]:
     """Cut a face out of a picture, as grey at the detail that the classifier was trained on.

@@ -1,6 +1,7 @@
 """The real cascade on real portraits."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -42,20 +43,24 @@ def resized(image: Picture, scale: float) -> Picture:
     return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def find(detector: FaceDetector, image: Picture) -> list[Box]:
+    return detector.find(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8))
+
+
 def test_one_face(detector: FaceDetector, astronaut: Picture) -> None:
-    (box,) = detector.find(astronaut)
+    (box,) = find(detector, astronaut)
     assert overlap(box, ASTRONAUT) > 0.8
 
 
 def test_every_face_of_a_group_largest_first(detector: FaceDetector, astronaut: Picture, hopper: Picture) -> None:
-    first, second = detector.find(group(astronaut, hopper))
+    first, second = find(detector, group(astronaut, hopper))
     assert overlap(first, moved(HOPPER, 560, 50)) > 0.8
     assert overlap(second, ASTRONAUT) > 0.8
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 2, 6])
 def test_boxes_are_in_pixels_of_the_picture(detector: FaceDetector, hopper: Picture, scale: float) -> None:
-    (box,) = detector.find(resized(hopper, scale))
+    (box,) = find(detector, resized(hopper, scale))
     assert overlap(box, moved(HOPPER, 0, 0, scale)) > 0.75
 
 
@@ -63,14 +68,14 @@ def test_boxes_are_in_pixels_of_the_picture(detector: FaceDetector, hopper: Pict
 def test_a_tilted_head(detector: FaceDetector, hopper: Picture, angle: float) -> None:
     centre = (HOPPER.x + HOPPER.width / 2, HOPPER.y + HOPPER.height / 2)
     turned = cv2.warpAffine(hopper, cv2.getRotationMatrix2D(centre, angle, 1), hopper.shape[1::-1])
-    (box,) = detector.find(np.asarray(turned, np.uint8))
+    (box,) = find(detector, np.asarray(turned, np.uint8))
     assert overlap(box, HOPPER) > 0.6
 
 
 @pytest.mark.parametrize("side", [48, 96, 300])
 def test_a_face_that_fills_the_picture(detector: FaceDetector, astronaut: Picture, side: int) -> None:
     face = astronaut[66:161, 177:272]
-    (box,) = detector.find(np.asarray(cv2.resize(face, (side, side)), np.uint8))
+    (box,) = find(detector, np.asarray(cv2.resize(face, (side, side)), np.uint8))
     assert overlap(box, Box(0, 0, side, side)) > 0.6
 
 
@@ -79,18 +84,18 @@ def test_a_patterned_shirt_does_not_win_over_the_face(detector: FaceDetector, as
     cloth = np.dstack([data.coins()[216:300, 5:90]] * 3)
     dressed = astronaut.copy()
     dressed[300:480, 150:330] = cv2.resize(cloth, (180, 180))
-    assert overlap(detector.find(dressed)[0], ASTRONAUT) > 0.8
+    assert overlap(find(detector, dressed)[0], ASTRONAUT) > 0.8
 
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "brick", "gravel", "page", "camera"])
 def test_no_face(detector: FaceDetector, name: str) -> None:
     image = getattr(data, name)()
-    assert detector.find(np.dstack([image] * 3) if image.ndim == 2 else image) == []
+    assert find(detector, np.dstack([image] * 3) if image.ndim == 2 else image) == []
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (1, 2_000_000), (23, 23)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (1, 2_000_000), (23, 23), (100, 400_000)])
 def test_pictures_smaller_than_a_face(detector: FaceDetector, shape: tuple[int, int]) -> None:
-    assert detector.find(np.zeros((*shape, 3), np.uint8)) == []
+    assert find(detector, np.zeros((*shape, 3), np.uint8)) == []
 
 
 @pytest.mark.parametrize("cut", [20, 40, 60])
@@ -101,7 +106,7 @@ def test_boxes_of_cut_faces_lie_inside_the_picture(
     turns = {"left": 0, "top": 1, "right": 2, "bottom": 3}[edge]
     face = np.rot90(astronaut[50:190, 160:290], turns)[:, cut:]
     picture = np.ascontiguousarray(np.rot90(face, -turns))
-    for box in detector.find(picture):
+    for box in find(detector, picture):
         assert box.x >= 0 <= box.y
         assert box.width > 0 < box.height
         assert box.x + box.width <= picture.shape[1]
@@ -110,9 +115,9 @@ def test_boxes_of_cut_faces_lie_inside_the_picture(
 
 def test_threads_do_not_disturb_each_other(detector: FaceDetector, astronaut: Picture, hopper: Picture) -> None:
     pictures = [astronaut, hopper] * 8
-    alone = [detector.find(picture) for picture in pictures[:2]]
+    alone = [find(detector, picture) for picture in pictures[:2]]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(detector.find, pictures)) == alone * 8
+        assert list(pool.map(partial(find, detector), pictures)) == alone * 8
 
 
 def test_a_missing_cascade_stops_the_start(tmp_path: Path) -> None:

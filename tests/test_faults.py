@@ -81,4 +81,5 @@ def test_more_pictures_than_there_is_room_for_are_refused_at_once(client: TestCl
 
 def test_a_crop_is_what_the_model_gets(client: TestClient, moody: Moody, astronaut: NDArray[np.uint8]) -> None:
     box = client.post("/predict", content=encoded(astronaut)).json()["face_coordinates"]
-    np.testing.assert_array_equal(moody.seen[0][0], model_input(face_luma(astronaut, Box(**box))))
+    expected = model_input(face_luma(astronaut, Box(**box)))
+    assert np.abs(moody.seen[0][0] - expected).max() < 2.5 / 255  # Colours become grey by another library's rounding.

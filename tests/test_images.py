@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from app.errors import FileTooLarge, InvalidImage, ServiceError, TooManyPixels, UnsupportedFormat
-from app.images import decode
+from app.images import Picture as Upload
 from tests.conftest import encoded
 
 Picture = NDArray[np.uint8]
 
 
 def read(data: bytes, max_bytes: int = 20 * 2**20, max_pixels: int = 50_000_000) -> Picture:
-    return decode(data, max_bytes=max_bytes, max_pixels=max_pixels)
+    return Upload(data, max_bytes=max_bytes, max_pixels=max_pixels).rgb()
 
 
 def distance(one: Picture, other: Picture) -> float:
@@ -49,6 +49,38 @@ def test_exif_orientation_is_applied(astronaut: Picture, orientation: int) -> No
     exif[0x0112] = orientation
     data = encoded(np.ascontiguousarray(turned), "PNG", exif=exif)
     assert distance(read(data), astronaut) == 0
+
+
+def grey(image: Picture) -> Picture:
+    return np.asarray(Image.fromarray(image).convert("L"))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
+def test_luma_is_the_grey_of_the_colours(astronaut: Picture, format: str) -> None:
+    upload = Upload(encoded(astronaut, format), max_bytes=10**7, max_pixels=10**7)
+    assert distance(upload.luma(), grey(upload.rgb())) < 1
+    assert (upload.width, upload.height) == (512, 512)
+
+
+@pytest.mark.parametrize(("short_side", "side"), [(513, 512), (256, 256), (129, 256), (128, 128), (60, 64), (1, 64)])
+def test_a_jpeg_is_reduced_while_it_is_decoded(astronaut: Picture, short_side: int, side: int) -> None:
+    reduced = Upload(encoded(astronaut, "JPEG", quality=95), max_bytes=10**7, max_pixels=10**7).luma(short_side)
+    expected = Image.fromarray(astronaut).convert("L").resize((side, side), Image.Resampling.BOX)
+    assert distance(reduced, np.asarray(expected)) < 3
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("kind", ["L", "RGB", "CMYK", "profile"])
+def test_every_kind_of_jpeg_is_reduced_upright(astronaut: Picture, kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() if kind == "profile" else None
+    image = Image.fromarray(astronaut[:, :400]).convert("RGB" if kind == "profile" else kind)
+    data = encoded(image, "JPEG", quality=95, exif=exif, icc_profile=profile)
+    upload = Upload(data, max_bytes=10**7, max_pixels=10**7)
+    assert (upload.width, upload.height) == ((512, 400) if orientation == 6 else (400, 512))
+    full = Image.fromarray(upload.rgb()).convert("L").resize((upload.width // 2, upload.height // 2))
+    assert distance(upload.luma(200), np.asarray(full)) < 4
 
 
 def test_senseless_orientation_is_ignored(astronaut: Picture) -> None:
@@ -145,3 +177,5 @@ def test_truncated_files_are_refused_not_half_read(astronaut: Picture, format: s
     for share in (0.9, 0.5, 0.1):
         with pytest.raises(InvalidImage):
             read(data[: int(len(data) * share)])
+        with pytest.raises(InvalidImage):
+            Upload(data[: int(len(data) * share)], max_bytes=10**7, max_pixels=10**7).luma(64)

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from app.analyzer import faces_in_detail
 from app.emotions import LABELS
-from app.faces import FaceDetector
-from app.images import decode
-from app.preprocess import DETAIL_SIZE, enlarge, face_detail
+from app.faces import SEARCH_SIDE, FaceDetector
+from app.images import Picture
+from app.preprocess import DETAIL_SIZE, enlarge
 from app.settings import Settings
 
 KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -158,14 +159,14 @@ def _load_folder(source: Path) -> Rows:
     pixels, labels, missed = [], [], 0
     paths = [(path, number) for number, name in enumerate(LABELS) for path in sorted((source / name).glob("*"))]
     for path, number in tqdm(paths, desc=source.name, unit="picture", disable=None):
-        image = decode(path.read_bytes(), max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
-        box = None
-        if image.shape[:2] != (DETAIL_SIZE, DETAIL_SIZE):
-            boxes = detector.find(image)
-            if not boxes:
-                missed += 1
-                continue
-            box = boxes[0]
-        pixels.append(face_detail(image, box))
+        picture = Picture(path.read_bytes(), max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+        grey = picture.luma(SEARCH_SIDE)
+        if grey.shape == (DETAIL_SIZE, DETAIL_SIZE):
+            pixels.append(grey)
+        elif boxes := detector.find(grey):
+            pixels += faces_in_detail(picture, grey, boxes[:1])
+        else:
+            missed += 1
+            continue
         labels.append(number)
     return Rows(np.array(pixels, np.uint8).reshape(-1, 48, 48), np.array(labels, np.int64), missed=missed)
