@@ -5,13 +5,16 @@ Training writes it, loading checks it, `/model` serves it. Knows nothing about K
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.emotions import LABELS
 from app.errors import StartError
 from app.preprocess import INPUT_SIZE
+
+FORM_MARGINS = {"bfloat16": 0.002, "int8": 0.003}
+SAME_ANSWER = 0.99
 
 
 class InputSpec(BaseModel):
@@ -80,6 +83,13 @@ class Robustness(BaseModel):
     same_answer: dict[str, float] = Field(description="Share of unchanged top labels by form of the same face.")
 
 
+class Form(BaseModel):
+    """A faster form of the model, measured beside it on PublicTest."""
+
+    accuracy: float
+    same_answer: float = Field(description="Share of faces with the same top label.")
+
+
 class Card(BaseModel):
     """The `.json` file beside a model file."""
 
@@ -96,6 +106,21 @@ class Card(BaseModel):
     training: list[dict[str, Any]] = Field(description="Flags of each training stage, in order.")
     evaluation: dict[str, Figures] = Field(description="Figures by name of the set.")
     robustness: Robustness | None = None
+    int8_sha256: str | None = Field(None, description="Of the int8 form's file.")
+    forms: dict[str, Form] = Field({}, description="Faster forms of the model: `bfloat16`, `int8`.")
+
+    def allows(self, form: str) -> bool:
+        """Whether a form has the model's accuracy within its margin and gives 99 of 100 faces the same top label."""
+        if form not in self.forms or "PublicTest" not in self.evaluation:
+            return False
+        one = self.forms[form]
+        lost = abs(self.evaluation["PublicTest"].accuracy - one.accuracy)
+        return round(lost, 4) <= FORM_MARGINS[form] and one.same_answer >= SAME_ANSWER
+
+    @staticmethod
+    def int8_path_of(model: Path) -> Path:
+        """Where the int8 form of a model file lies."""
+        return model.with_suffix(".tflite")
 
     @staticmethod
     def path_of(model: Path) -> Path:
@@ -107,14 +132,19 @@ class Card(BaseModel):
         self.path_of(model).write_text(self.model_dump_json(indent=2) + "\n")
 
 
-def read_card(model: Path) -> Card:
+def read_card(model: Path, form: Literal["int8"] | None = None) -> Card:
     """Read the card of a model file and check that it is for this file and this service.
+
+    Args:
+        model: the `.keras` file.
+        form: `int8` to check the file of that form instead, which then need not have the model file beside it.
 
     Raises:
         StartError: a file is missing, unreadable, altered, or made for other labels or another input.
     """
+    file = model if form is None else Card.int8_path_of(model)
     path = Card.path_of(model)
-    for needed in (model, path):
+    for needed in (file, path):
         if not needed.is_file():
             raise StartError(f"the model file {needed} is missing")
     try:
@@ -125,8 +155,8 @@ def read_card(model: Path) -> Card:
         raise StartError(f"{path} has the labels {', '.join(card.labels)}; the service has {', '.join(LABELS)}")
     if card.input != InputSpec():
         raise StartError(f"{path} describes another input than the service prepares")
-    if digest(model) != card.sha256:
-        raise StartError(f"{model} is not the file that its card describes: the SHA-256 differs")
+    if digest(file) != (card.sha256 if form is None else card.int8_sha256):
+        raise StartError(f"{file} is not the file that its card describes: the SHA-256 differs")
     return card
 
 

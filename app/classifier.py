@@ -1,41 +1,65 @@
-"""The VGG16: faces -> probabilities of the seven expressions.
+"""The VGG16: faces -> probabilities of the seven expressions, on one of two engines.
 
-The only module of the service that imports TensorFlow and Keras, inside its loader. Knows nothing about pictures or
-HTTP.
+The only module of the service that imports TensorFlow, Keras or LiteRT, inside its loaders. Knows nothing about
+pictures or HTTP.
 """
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.card import read_card
+from app.card import Card, read_card
 from app.errors import StartError
 from app.preprocess import INPUT_SIZE
 
-BATCH_SIZES = (1, 2, 4, 8, 16)
-"""Batches are padded to one of these, so that the graph is traced a fixed number of times."""
+Engine = Literal["keras", "litert"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 Floats = NDArray[np.float32]
+Infer = Callable[[Floats], Floats]
+
+BATCH_SIZES: dict[Engine, tuple[int, ...]] = {"keras": (1, 2, 4, 8, 16), "litert": (1,)}
+"""Batches are padded to one of these, so that graphs are traced a fixed number of times; int8 gains nothing by more."""
+
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 class Classifier:
     """A loaded model and its card. `predict` is meant for one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """Load the model at `path` and check it against its card.
+    def __init__(
+        self, path: Path, engine: Engine = "keras", precision: Precision = "auto", threads: int | None = None
+    ) -> None:
+        """Load the model at `path`, or its int8 form beside it, and check it against its card.
+
+        Args:
+            path: the `.keras` file; the `litert` engine reads the `.tflite` file of the same name instead.
+            engine: `keras` or `litert`.
+            precision: of the `keras` engine; `auto` takes bfloat16 where the processor computes it and the card shows
+                that it answers the same.
+            threads: that one call uses; the engine's own choice when None.
 
         Raises:
             StartError: the file or its card is missing, truncated, altered or for another service.
         """
-        self.card = read_card(path)
-        self._infer = _load(path)
+        self._sizes = BATCH_SIZES[engine]
+        if engine == "litert":
+            self.card = read_card(path, "int8")
+            self.precision = "int8"
+            self._infer = _load_litert(Card.int8_path_of(path), threads)
+        else:
+            self.card = read_card(path)
+            automatic = "bfloat16" if computes_bfloat16() and self.card.allows("bfloat16") else "float32"
+            self.precision = automatic if precision == "auto" else precision
+            self._infer = _load_keras(path, self.precision, threads)
 
     def warm(self) -> None:
-        """Trace and run every batch size once, so that no request pays for it."""
-        for size in BATCH_SIZES:
+        """Run every batch size once, so that no request pays for it."""
+        for size in self._sizes:
             self.predict(np.zeros((size, INPUT_SIZE, INPUT_SIZE, 3), np.float32))
 
     def predict(self, faces: Floats) -> Floats:
@@ -47,32 +71,78 @@ class Classifier:
         Returns:
             float32 [N, 7] probabilities in the order of `app.emotions.LABELS`; rows sum to 1.
         """
-        largest = BATCH_SIZES[-1]
+        largest = self._sizes[-1]
         parts = [self._predict_padded(faces[start : start + largest]) for start in range(0, len(faces), largest)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.card.labels)), np.float32)
 
     def _predict_padded(self, faces: Floats) -> Floats:
-        size = next(size for size in BATCH_SIZES if size >= len(faces))
+        size = next(size for size in self._sizes if size >= len(faces))
         padded = np.zeros((size, INPUT_SIZE, INPUT_SIZE, 3), np.float32)
         padded[: len(faces)] = faces
         return self._infer(padded)[: len(faces)]
 
 
-def _load(path: Path) -> Callable[[Floats], Floats]:
+def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16; False where that cannot be read."""
+    if not cpuinfo.is_file():
+        return False
+    flags = [line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")]
+    return bool(flags) and not BFLOAT16_FLAGS.isdisjoint(flags[0].split())
+
+
+def _load_keras(path: Path, precision: str, threads: int | None) -> Infer:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     try:
         model = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StartError(f"{path} is not a readable Keras model") from error
     if model.input_shape[1:] != (INPUT_SIZE, INPUT_SIZE, 3):
         raise StartError(f"{path} takes {model.input_shape[1:]}; the service prepares {(INPUT_SIZE, INPUT_SIZE, 3)}")
+    if precision == "bfloat16":
+        model = _in_bfloat16(keras, model)
     graph = tf.function(lambda faces: model(faces, training=False), jit_compile=False)
 
     def infer(faces: Floats) -> Floats:
         return np.asarray(graph(tf.constant(faces)))
+
+    return infer
+
+
+def _in_bfloat16(keras: Any, model: Any) -> Any:
+    """The same network with weights and activations in bfloat16; the last layer's probabilities stay float32."""
+
+    def clone(layer: Any) -> Any:
+        kept = layer is model.layers[-1] or isinstance(layer, keras.layers.InputLayer)
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32" if kept else "bfloat16"})
+
+    fast = keras.models.clone_model(model, clone_function=clone)
+    fast.set_weights(model.get_weights())
+    return fast
+
+
+def _load_litert(path: Path, threads: int | None) -> Infer:
+    """The int8 form ends in logits; their softmax is taken here, in float32, so that probabilities are not rounded."""
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
+    try:
+        interpreter = Interpreter(str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise StartError(f"{path} is not a readable LiteRT model") from error
+    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def infer(faces: Floats) -> Floats:
+        interpreter.set_tensor(source, faces)
+        interpreter.invoke()
+        logits = interpreter.get_tensor(target)
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
 
     return infer

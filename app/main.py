@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         detector = FaceDetector(settings.cascade_path)
-        model = await asyncio.to_thread(Classifier, settings.model_path) if classifier is None else classifier
+        model = await asyncio.to_thread(_classifier, settings) if classifier is None else classifier
         await asyncio.to_thread(model.warm)
         batcher = _batcher(model, settings)
         batcher.start()
@@ -70,6 +70,10 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     app.include_router(predict.router)
     app.mount("/static", StaticFiles(directory=info.STATIC), name="static")
     return app
+
+
+def _classifier(settings: Settings) -> Classifier:
+    return Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
 
 
 def _batcher(model: Classifier, settings: Settings) -> Batcher[Crop, Probabilities]:

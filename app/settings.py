@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +27,15 @@ class Settings(BaseSettings):
     )
     model_path: Path = Field(
         _ROOT / "models" / "emotion_vgg16.keras", description="The classifier; its card is the `.json` file beside it."
+    )
+    engine: Literal["keras", "litert"] = Field(
+        "keras", description="What runs the classifier: `keras`, or `litert` with the int8 form, without TensorFlow."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Of the `keras` engine; `auto` is bfloat16 where the processor computes it."
+    )
+    model_threads: PositiveInt | None = Field(
+        None, description="Threads of one call of the classifier; the engine's own choice by default."
     )
     cascade_path: Path = Field(
         _ROOT / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."

@@ -1,13 +1,22 @@
 """The real model."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from app.classifier import Classifier, Floats
+from app.card import FORM_MARGINS, SAME_ANSWER, Card, read_card
+from app.classifier import Classifier, Floats, computes_bfloat16
 from app.emotions import LABELS
-from app.preprocess import model_input
+from app.errors import StartError
+from app.preprocess import Box, face_luma, model_input
 from app.settings import Settings
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +45,70 @@ def test_the_network_is_plain_vgg16(classifier: Classifier) -> None:
     assert model.input_shape == (None, 96, 96, 3)
     assert model.output_shape == (None, len(LABELS))
     assert classifier.card.labels == LABELS
+
+
+@pytest.fixture(scope="module")
+def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Floats:
+    """Both portraits' faces, framed in sixteen ways."""
+    random = np.random.default_rng(4)
+    boxes = ((astronaut, Box(177, 66, 95, 95)), (hopper, Box(155, 105, 222, 222)))
+    crops = []
+    for image, (x, y, side, _) in boxes * 8:
+        moved = random.normal(0, 0.03 * side, 2).round().astype(int)
+        crops.append(face_luma(image, Box(x + moved[0], y + moved[1], side, side)))
+    return model_input(np.stack(crops))
+
+
+def test_faster_forms_answer_the_same(portraits: Floats) -> None:
+    path = Settings().model_path
+    exact = Classifier(path, precision="float32").predict(portraits)
+    for fast in (Classifier(path, precision="bfloat16"), Classifier(path, engine="litert")):
+        answers = fast.predict(portraits)
+        np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+        assert np.abs(answers - exact).max() < 0.1
+        clear = np.sort(exact, axis=1)[:, -1] - np.sort(exact, axis=1)[:, -2] > 0.1
+        assert (answers.argmax(axis=1) == exact.argmax(axis=1))[clear].all()
+
+
+@pytest.mark.parametrize("form", FORM_MARGINS)
+def test_the_shipped_forms_keep_the_accuracy(form: str) -> None:
+    card = read_card(Settings().model_path)
+    assert card.allows(form)
+    worse = card.model_copy(deep=True)
+    worse.forms[form].accuracy -= FORM_MARGINS[form] + 0.01
+    assert not worse.allows(form)
+    other = card.model_copy(deep=True)
+    other.forms[form].same_answer = SAME_ANSWER - 0.01
+    assert not other.allows(form)
+    assert not card.model_copy(update={"forms": {}}).allows(form)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx2", False)]
+)
+def test_bfloat16_is_used_where_the_processor_has_it(tmp_path: Path, flags: str, expected: bool) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor : 0\nflags : {flags}\n")
+    assert computes_bfloat16(path) == expected
+    assert not computes_bfloat16(tmp_path / "none")
+
+
+def test_litert_needs_neither_tensorflow_nor_the_keras_file(tmp_path: Path) -> None:
+    model = Settings().model_path
+    for path in (Card.int8_path_of(model), Card.path_of(model)):
+        shutil.copy(path, tmp_path)
+    program = (
+        "import sys, pathlib, numpy as np; from app.classifier import Classifier;"
+        f"one = Classifier(pathlib.Path({str(tmp_path / model.name)!r}), 'litert');"
+        "print(one.predict(np.zeros((3, 96, 96, 3), np.float32)).shape, {'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "(3, 7) set()\n"
+
+
+def test_an_altered_int8_file_stops_the_start(tmp_path: Path) -> None:
+    model = Settings().model_path
+    shutil.copy(Card.path_of(model), tmp_path)
+    (tmp_path / Card.int8_path_of(model).name).write_bytes(b"other")
+    with pytest.raises(StartError, match="SHA-256"):
+        Classifier(tmp_path / model.name, engine="litert")

@@ -14,12 +14,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from app.card import Card, digest
+from app.card import Card, Form, digest
+from app.classifier import Classifier
 from app.preprocess import model_input
 from training import dataset, evaluate, network, page, plots
 
 CERTAIN_ACCURACY = 0.85
 PLAUSIBLE_COVERAGE = 0.9
+CALIBRATION_FACES = 300
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -73,8 +75,42 @@ def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, ver
     )
     card.evaluation = evaluate.evaluate(predict, rows, seen, card, "PublicTest")
     card.robustness = evaluate.measure_robustness(predict, rows, "PublicTest")
+    write_int8(out, training)
+    card.int8_sha256 = digest(Card.int8_path_of(out))
+    card.write(out)
+    card.forms = {
+        "bfloat16": _measured(Classifier(out, precision="bfloat16"), rows, probabilities),
+        "int8": _measured(Classifier(out, engine="litert"), rows, probabilities),
+    }
     card.write(out)
     return card
+
+
+def write_int8(model: Path, training: dataset.Rows) -> None:
+    """Write the int8 form of a model file, which gives logits, calibrated on training faces. Needs TensorFlow."""
+    import tensorflow as tf  # noqa: PLC0415
+    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415
+        convert_variables_to_constants_v2,
+    )
+
+    loaded = keras.models.load_model(model, compile=False)
+    loaded.layers[-1].activation = keras.activations.linear
+    shape = (1, *loaded.input_shape[1:])
+    graph = tf.function(lambda faces: loaded(faces, training=False)).get_concrete_function(tf.TensorSpec(shape))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(graph)])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    faces = model_input(dataset.luma(training.take(slice(None, None, max(1, len(training) // CALIBRATION_FACES)))))
+    converter.representative_dataset = lambda: ([face[np.newaxis]] for face in faces)
+    Card.int8_path_of(model).write_bytes(converter.convert())
+
+
+def _measured(form: Classifier, rows: dataset.Rows, probabilities: NDArray[np.float32]) -> Form:
+    answers = form.predict(model_input(dataset.luma(rows))).argmax(axis=1)
+    return Form(
+        accuracy=round(float((answers == rows.labels).mean()), 4),
+        same_answer=round(float((answers == probabilities.argmax(axis=1)).mean()), 4),
+    )
 
 
 def _stages(run: Path) -> list[dict[str, Any]]:

@@ -54,6 +54,12 @@ to the 48 px of the training data before it is enlarged to {side}.
 
 ![Robustness](robustness.png)
 
+## Faster forms
+
+{forms}
+
+The `keras` engine computes in bfloat16 where the processor can; the `litert` engine runs the int8 file.
+
 ## Not known
 
 FER-2013 has no demographic labels. How the model fares on people of different age, gender, skin or culture is
@@ -99,6 +105,7 @@ def text(card: Card) -> str:
         robust_count=robustness.count,
         robust_accuracy=_percent(robustness.accuracy),
         corruptions="\n".join(_corruptions(robustness)),
+        forms="\n".join(_forms(card)),
         colour=_percent(robustness.same_answer["colour"]),
         upscaled=_percent(robustness.same_answer["upscaled to 300 px"]),
     )
@@ -145,6 +152,14 @@ def _corruptions(one: Robustness) -> list[str]:
         "| Change | Accuracy |",
         "| --- | --- |",
         *(f"| {name} | {_percent(accuracy)} |" for name, accuracy in one.corruptions.items()),
+    ]
+
+
+def _forms(card: Card) -> list[str]:
+    return [
+        "| Form | Accuracy on PublicTest | Same answer as float32 |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {_percent(one.accuracy)} | {_percent(one.same_answer)} |" for name, one in card.forms.items()),
     ]
 
 
