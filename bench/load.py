@@ -1,0 +1,106 @@
+"""Clients that post one picture many times, bounded in count and time: a closed loop, and arrivals on a schedule."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import aiohttp
+import numpy as np
+
+TIMEOUT = aiohttp.ClientTimeout(total=60)
+
+
+@dataclass
+class Outcome:
+    """What one run of a client saw; times in seconds.
+
+    Attributes:
+        seconds: from the first request to the last answer.
+        latencies: of answers 200, from the time at which they were due.
+        refusals: of answers 503, likewise.
+        failures: other answers and broken connections.
+        stages: mean milliseconds of each stage, as the answers tell.
+    """
+
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
+    failures: int = 0
+    stages: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Answers 200 per second."""
+        return len(self.latencies) / self.seconds if self.seconds else 0.0
+
+    def percentile(self, share: float) -> float:
+        """Latency of answers 200, in milliseconds."""
+        return 1000 * float(np.percentile(self.latencies, share)) if self.latencies else float("nan")
+
+
+class Client:
+    """Posts `picture` to a service's `/predict`."""
+
+    def __init__(self, url: str, picture: bytes) -> None:
+        self._url = f"{url}/predict"
+        boundary = "bench"
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+        self._body = head.encode() + picture + f"\r\n--{boundary}--\r\n".encode()
+        self._headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+    async def closed(self, in_flight: int, seconds: float, most: int = 10_000) -> Outcome:
+        """Keep `in_flight` requests going until the time or the count is up."""
+        outcome, left = Outcome(), most
+        started = time.perf_counter()
+
+        async def worker(session: aiohttp.ClientSession) -> None:
+            nonlocal left
+            while left > 0 and time.perf_counter() - started < seconds:
+                left -= 1
+                await self._post(session, outcome, time.perf_counter())
+
+        async with self._session() as session:
+            await asyncio.gather(*(worker(session) for _ in range(in_flight)))
+        return self._ended(outcome, started)
+
+    async def scheduled(self, rate: float, seconds: float, seed: int = 1) -> Outcome:
+        """Send at Poisson times whatever the service does; a request that waits to be sent is late all the same."""
+        random = np.random.default_rng(seed)
+        due = np.cumsum(random.exponential(1 / rate, round(rate * seconds)))
+        outcome = Outcome()
+        started = time.perf_counter()
+
+        async def one(session: aiohttp.ClientSession, at: float) -> None:
+            await asyncio.sleep(started + at - time.perf_counter())
+            await self._post(session, outcome, started + at)
+
+        async with self._session() as session:
+            await asyncio.gather(*(one(session, float(at)) for at in due))
+        return self._ended(outcome, started)
+
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=TIMEOUT)
+
+    async def _post(self, session: aiohttp.ClientSession, outcome: Outcome, due: float) -> None:
+        try:
+            async with session.post(self._url, data=self._body, headers=self._headers) as answer:
+                body = await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            outcome.failures += 1
+            return
+        took = time.perf_counter() - due
+        if answer.status == 200:
+            outcome.latencies.append(took)
+            for stage, milliseconds in body.get("timings_ms", {}).items():
+                outcome.stages[stage] = outcome.stages.get(stage, 0.0) + milliseconds
+        elif answer.status == 503:
+            outcome.refusals.append(took)
+        else:
+            outcome.failures += 1
+
+    @staticmethod
+    def _ended(outcome: Outcome, started: float) -> Outcome:
+        outcome.seconds = time.perf_counter() - started
+        count = max(len(outcome.latencies), 1)
+        outcome.stages = {stage: round(total / count, 2) for stage, total in outcome.stages.items()}
+        return outcome
