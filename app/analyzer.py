@@ -25,6 +25,9 @@ Crop = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 
 
+_NO_ROOM = "Too many pictures are being worked on; try again shortly."
+
+
 @dataclass(frozen=True)
 class Found:
     """The faces of one picture before they are classified.
@@ -73,6 +76,15 @@ class Analyzer:
         self._room = max_in_flight
         self._model = ModelName(name=card.name, version=card.version)
 
+    def check_room(self) -> None:
+        """Refuse early, before a picture is even read.
+
+        Raises:
+            Overloaded: there is no free place.
+        """
+        if self._room <= 0:
+            raise Overloaded(_NO_ROOM)
+
     @contextmanager
     def admit(self, pictures: int) -> Iterator[None]:
         """Hold places for some pictures that are then given to `analyze`.
@@ -81,7 +93,7 @@ class Analyzer:
             Overloaded: there are not that many free places.
         """
         if pictures > self._room:
-            raise Overloaded("Too many pictures are being worked on; try again shortly.")
+            raise Overloaded(_NO_ROOM)
         self._room -= pictures
         try:
             yield

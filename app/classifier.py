@@ -41,7 +41,7 @@ class Classifier:
             engine: `keras` or `litert`.
             precision: of the `keras` engine; `auto` takes bfloat16 where the processor computes it and the card shows
                 that it answers the same.
-            threads: that one call uses; the engine's own choice when None.
+            threads: that one call uses; as many as there are processors when None.
 
         Raises:
             StartError: the file or its card is missing, truncated, altered or for another service.
@@ -132,7 +132,7 @@ def _load_litert(path: Path, threads: int | None) -> Infer:
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
 
     try:
-        interpreter = Interpreter(str(path), num_threads=threads)
+        interpreter = Interpreter(str(path), num_threads=threads or os.cpu_count())
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise StartError(f"{path} is not a readable LiteRT model") from error

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
         "auto", description="Of the `keras` engine; `auto` is bfloat16 where the processor computes it."
     )
     model_threads: PositiveInt | None = Field(
-        None, description="Threads of one call of the classifier; the engine's own choice by default."
+        None, description="Threads of one call of the classifier; as many as there are processors by default."
     )
     cascade_path: Path = Field(
         _ROOT / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."

@@ -2,7 +2,7 @@
 
     python -m bench
 
-Takes about a quarter of an hour and wants the machine for itself. Prints everything; writes `results.json` and
+Takes about ten minutes and wants the machine for itself. Prints everything; writes `results.json` and
 `results.png`.
 """
 
@@ -26,7 +26,7 @@ from bench.server import COMMANDS, Server
 
 CASES = (("portrait", 1), ("portrait", 8), ("portrait", 16), ("photo", 8), ("group", 8), ("frame", 8))
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
-ROUNDS = 3
+ROUNDS = 2
 OVERLOAD = 3
 TOLERABLE = 5
 """How many times the unloaded median the 99th percentile may take at a sustained rate."""
@@ -122,7 +122,7 @@ def _other(module: str, argument: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5, help="length of one burst")
+    parser.add_argument("--seconds", type=float, default=3, help="length of one burst")
     parser.add_argument("--out", type=Path, default=Path("bench"), help="folder of results.json and results.png")
     arguments = parser.parse_args()
     results = measure(arguments.seconds)

@@ -79,6 +79,14 @@ def test_more_pictures_than_there_is_room_for_are_refused_at_once(client: TestCl
     assert client.post("/predict/batch", files=[("files", portrait)] * 2).status_code == 200
 
 
+def test_a_full_service_refuses_before_it_reads_the_body(client: TestClient) -> None:
+    with client.app.state.analyzer.admit(2):  # type: ignore[attr-defined]
+        for path in ("/predict", "/predict/batch"):
+            answer = client.post(path, content=b"not looked at")
+            assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert client.post("/predict", content=b"looked at").status_code == 400
+
+
 def test_a_crop_is_what_the_model_gets(client: TestClient, moody: Moody, astronaut: NDArray[np.uint8]) -> None:
     box = client.post("/predict", content=encoded(astronaut)).json()["face_coordinates"]
     expected = model_input(face_luma(astronaut, Box(**box)))

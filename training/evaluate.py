@@ -23,7 +23,7 @@ from training import dataset, plots, robustness
 Probabilities = NDArray[np.float32]
 Predict = Callable[[dataset.Rows], Probabilities]
 BINS = 15
-BATCH = 64
+BATCH = 16
 ROBUSTNESS_PART = 4
 """Robustness is measured on every fourth face, which keeps the command within minutes on two cores."""
 

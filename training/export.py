@@ -95,12 +95,13 @@ def write_int8(model: Path, training: dataset.Rows) -> None:
 
     loaded = keras.models.load_model(model, compile=False)
     loaded.layers[-1].activation = keras.activations.linear
+    faces = model_input(dataset.luma(training.take(slice(None, None, max(1, len(training) // CALIBRATION_FACES)))))
+    network.equalize(loaded, faces)
     shape = (1, *loaded.input_shape[1:])
     graph = tf.function(lambda faces: loaded(faces, training=False)).get_concrete_function(tf.TensorSpec(shape))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(graph)])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    faces = model_input(dataset.luma(training.take(slice(None, None, max(1, len(training) // CALIBRATION_FACES)))))
     converter.representative_dataset = lambda: ([face[np.newaxis]] for face in faces)
     Card.int8_path_of(model).write_bytes(converter.convert())
 

@@ -55,6 +55,7 @@ class Flags:
         vote_weight: weight of the FER+ votes' cross-entropy beside the labels'.
         teachers: finished runs' folders and half-resolution weights, separated by commas; none when empty.
         teacher_weight: share of the teachers' opinion in the target, beside the label.
+        dropout: share of the inputs of each dense layer that is dropped.
         strength: of the augmentation; 1 is full, 0 only mirrors.
         average: decay of the running average of the weights, applied every fourth step.
         precision: `float32`, or `mixed_bfloat16` where the processor has it, which halves a step's time.
@@ -72,6 +73,7 @@ class Flags:
     vote_weight: float = 0.7
     teachers: str = ""
     teacher_weight: float = 0.7
+    dropout: float = 0.4
     strength: float = 1.0
     average: float = 0.97
     precision: str = "float32"
@@ -128,11 +130,10 @@ class Training:
     def averaged(self) -> keras.Model:
         """A copy of the network that has the averaged weights, BatchNorm re-estimated for them if it was trained."""
         copy = network.trainable_vgg16(WIDTHS[self.flags.widths])
-        means = {
-            variable.path: mean for variable, mean in zip(self.network.trainable_variables, self.average, strict=True)
-        }
-        for variable in self.network.variables:
-            next(v for v in copy.variables if v.path == variable.path).assign(means.get(variable.path, variable))
+        values = {variable.path: variable for variable in self.network.variables}
+        values |= {v.path: mean for v, mean in zip(self.network.trainable_variables, self.average, strict=True)}
+        for variable in copy.variables:
+            variable.assign(values[variable.path])
         if not self.flags.freeze:
             network.reestimate(copy, self.statistics_faces())
         return copy
@@ -187,7 +188,7 @@ class Training:
 
 
 def _initial_network(flags: Flags, faces: NDArray[np.float32]) -> keras.Model:
-    built = network.trainable_vgg16(WIDTHS[flags.widths], flags.precision)
+    built = network.trainable_vgg16(WIDTHS[flags.widths], flags.precision, flags.dropout)
     if flags.start.endswith(".npz"):
         network.shift_in(built, flags.start, faces[:256])
     elif flags.start:

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.errors import FileTooLarge, InvalidRequest, MalformedBody, RequestTooLarge, ServiceError, TooManyFiles
-from app.routers.dependencies import SettingsDep
+from app.routers.dependencies import AnalyzerDep, SettingsDep
 
 _OVERHEAD = 64 * 1024
 """Bytes that multipart framing may add to the files."""
@@ -27,7 +27,8 @@ class Upload(NamedTuple):
     data: bytes
 
 
-async def _one_upload(request: Request, settings: SettingsDep) -> Upload:
+async def _one_upload(request: Request, settings: SettingsDep, analyzer: AnalyzerDep) -> Upload:
+    analyzer.check_room()
     limit = settings.max_file_bytes
     error = FileTooLarge(f"A picture may have at most {limit} bytes.")
     if not _is_multipart(request):
@@ -41,7 +42,8 @@ async def _one_upload(request: Request, settings: SettingsDep) -> Upload:
     return uploads[0]
 
 
-async def _many_uploads(request: Request, settings: SettingsDep) -> list[Upload]:
+async def _many_uploads(request: Request, settings: SettingsDep, analyzer: AnalyzerDep) -> list[Upload]:
+    analyzer.check_room()
     limit = settings.max_request_bytes
     error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
     if not _is_multipart(request):

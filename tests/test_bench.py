@@ -1,0 +1,62 @@
+"""The benchmarks measure what they say; the README repeats what they measured."""
+
+import asyncio
+import json
+
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from app.faces import FaceDetector
+from app.settings import Settings
+from bench import detection, report, textbook
+from bench.load import Client
+from bench.pictures import PICTURES
+from tests.conftest import ROOT
+
+
+def test_the_readme_repeats_the_results() -> None:
+    results = json.loads((ROOT / "bench" / "results.json").read_text())
+    assert report.table(results) in (ROOT / "README.md").read_text()
+    assert set(results["services"]) == {"textbook", *report.ENGINES}
+    assert results["model"]["litert"]["precision"] == "int8"
+
+
+@pytest.mark.parametrize(("name", "size", "faces"), [
+    ("portrait", (1024, 683), 1),
+    ("photo", (3000, 4000), 1),
+    ("group", (900, 1600), 8),
+    ("frame", (480, 640), 1),
+])  # fmt: skip
+def test_the_pictures_show_what_they_should(
+    detector: FaceDetector, name: str, size: tuple[int, int], faces: int
+) -> None:
+    image = cv2.imdecode(np.frombuffer(PICTURES[name](), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    assert image.shape == size
+    assert len(detector.find(np.asarray(image, np.uint8))) == faces
+
+
+def test_clients_are_bounded_and_count_every_answer(service: str, portrait: bytes) -> None:
+    outcome = asyncio.run(Client(service, portrait).closed(3, seconds=60, most=7))
+    assert (len(outcome.latencies), outcome.failures, outcome.refusals) == (7, 0, [])
+    assert set(outcome.stages) == {"decode", "detect", "classify", "total"}
+    scheduled = asyncio.run(Client(service, portrait).scheduled(rate=10, seconds=0.5))
+    assert len(scheduled.latencies) == 5
+    assert asyncio.run(Client(service, b"no picture").closed(1, seconds=60, most=2)).failures == 2
+
+
+def test_the_textbook_service_gives_the_same_answer(portrait: bytes) -> None:
+    with TestClient(textbook.create_app()) as client:
+        answer = client.post("/predict", files={"file": ("a.jpg", portrait)})
+        assert "happy" in [face["emotion"] for face in answer.json()["faces"]]
+        assert client.post("/predict", files={"file": ("a.jpg", b"no picture")}).status_code == 400
+
+
+def test_detection_keeps_up_with_full_size_haar(detector: FaceDetector) -> None:
+    theirs = detection.full_size(cv2.CascadeClassifier(str(Settings().cascade_path)))
+    results = detection.compare(30, detector.find, theirs)
+    assert results["share of full size's faces found too"] >= 0.95
+    assert results["mean overlap with full size's boxes"] > 0.85
+    assert results["false boxes per picture"] <= results["false boxes per picture, full size"]
