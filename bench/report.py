@@ -123,7 +123,7 @@ def draw(results: Results, path: Path) -> None:
         [place + 0.4 - width / 2 for place in range(len(cases))], [case.replace(", ", "\n") for case in cases]
     )
     axes.set_ylabel("pictures per second")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(services))
     figure.savefig(path, dpi=120)
 
 
