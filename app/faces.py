@@ -49,7 +49,7 @@ SEARCH_SIDE = 420
 """Short side of a picture that the first search looks at; a larger picture need not be decoded in full, in pixels."""
 
 FIRST = Search(
-    side=SEARCH_SIDE, enlarge=1, scale=1.3, neighbours=1, smallest=0.095, border=0, equalize=False, strength=12
+    side=SEARCH_SIDE, enlarge=1, scale=1.3, neighbours=1, smallest=0.095, border=0, equalize=False, strength=15
 )
 """Coarse steps and few neighbours keep it fast; the closer look makes up for both."""
 
@@ -176,7 +176,7 @@ def _plausible(found: list[tuple[Box, float]]) -> list[Box]:
     for box, strength in sorted(found, key=lambda item: item[1], reverse=True):
         if any(_overlap(box, face) for face, _ in kept):
             continue
-        if any(_on_chest(box, face) and strength < stronger / 3 for face, stronger in kept):
+        if any(_on_chest(box, face) and strength < stronger / 2 for face, stronger in kept):
             continue
         kept.append((box, strength))
     return sorted((box for box, _ in kept), key=lambda box: box.width * box.height, reverse=True)
@@ -190,11 +190,11 @@ def _overlap(box: Box, face: Box) -> bool:
 
 
 def _on_chest(box: Box, face: Box) -> bool:
-    """Whether the middle of `box` lies below the chin of `face`, within a face's width and two heights."""
+    """Whether the middle of `box` lies below the chin of `face`, within one face width and three heights."""
     x, y = box.x + box.width / 2, box.y + box.height / 2
     sideways = abs(x - face.x - face.width / 2) / face.width
     down = (y - face.y - face.height) / face.height
-    return sideways < 1 and 0 < down < 2
+    return sideways < 1 and 0 < down < 3
 
 
 def _interpolation(factor: float) -> int:
