@@ -25,9 +25,6 @@ Crop = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 
 
-_NO_ROOM = "Too many pictures are being worked on; try again shortly."
-
-
 @dataclass(frozen=True)
 class Found:
     """The faces of one picture before they are classified.
@@ -76,14 +73,14 @@ class Analyzer:
         self._room = max_in_flight
         self._model = ModelName(name=card.name, version=card.version)
 
-    def check_room(self) -> None:
+    def check_room(self, pictures: int = 1) -> None:
         """Refuse early, before a picture is even read.
 
         Raises:
-            Overloaded: there is no free place.
+            Overloaded: there are not that many free places.
         """
-        if self._room <= 0:
-            raise Overloaded(_NO_ROOM)
+        if pictures > self._room:
+            raise Overloaded("Too many pictures are being worked on; try again shortly.")
 
     @contextmanager
     def admit(self, pictures: int) -> Iterator[None]:
@@ -92,8 +89,7 @@ class Analyzer:
         Raises:
             Overloaded: there are not that many free places.
         """
-        if pictures > self._room:
-            raise Overloaded(_NO_ROOM)
+        self.check_room(pictures)
         self._room -= pictures
         try:
             yield

@@ -36,12 +36,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_SIDEWAYS = (
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-)
+_SIDEWAYS = range(5, 9)
+"""EXIF orientations that exchange width and height."""
 
 _CORRUPT = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, struct.error)
 """What Pillow's decoders raise on bytes that are not what their header promises."""
@@ -78,9 +74,9 @@ class Picture:
             width, height = picture.size
             if width * height > max_pixels:
                 raise TooManyPixels(f"A picture may have at most {max_pixels} pixels; this one has {width} x {height}.")
-            self._turn = _UPRIGHT.get(_orientation(picture))
-        lying = self._turn in _SIDEWAYS
-        self.width, self.height = (height, width) if lying else (width, height)
+            orientation = _orientation(picture)
+        self._turn = _UPRIGHT.get(orientation)
+        self.width, self.height = (height, width) if orientation in _SIDEWAYS else (width, height)
 
     def rgb(self) -> NDArray[np.uint8]:
         """The picture as a person would see it: uint8 [H, W, 3], 0..255.

@@ -65,11 +65,6 @@ def enlarge(detail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(detail, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def face_luma(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.uint8]:
-    """`face_detail`, then `enlarge`: a face in a picture -> uint8 [96, 96], 0..255."""
-    return enlarge(face_detail(image, box))
-
-
 def model_input(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Scale luma to [0, 1] and repeat it over the three channels of the network.
 

@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AliasChoices, Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.classifier import Engine, Precision
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,10 +30,10 @@ class Settings(BaseSettings):
     model_path: Path = Field(
         _ROOT / "models" / "emotion_vgg16.keras", description="The classifier; its card is the `.json` file beside it."
     )
-    engine: Literal["keras", "litert"] = Field(
+    engine: Engine = Field(
         "keras", description="What runs the classifier: `keras`, or `litert` with the int8 form, without TensorFlow."
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "auto", description="Of the `keras` engine; `auto` is bfloat16 where the processor computes it."
     )
     model_threads: PositiveInt | None = Field(

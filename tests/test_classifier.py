@@ -14,7 +14,7 @@ from app.card import FORM_MARGINS, SAME_ANSWER, Card, read_card
 from app.classifier import Classifier, Floats, computes_bfloat16
 from app.emotions import LABELS
 from app.errors import StartError
-from app.preprocess import Box, face_luma, model_input
+from app.preprocess import Box, enlarge, face_detail, model_input
 from app.settings import Settings
 from tests.conftest import ROOT
 
@@ -55,7 +55,7 @@ def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Floats
     crops = []
     for image, (x, y, side, _) in boxes * 8:
         moved = random.normal(0, 0.03 * side, 2).round().astype(int)
-        crops.append(face_luma(image, Box(x + moved[0], y + moved[1], side, side)))
+        crops.append(enlarge(face_detail(image, Box(x + moved[0], y + moved[1], side, side))))
     return model_input(np.stack(crops))
 
 

@@ -13,19 +13,12 @@ from skimage import data
 from app.errors import StartError
 from app.faces import FaceDetector
 from app.preprocess import Box
+from bench.detection import overlap
 
 Picture = NDArray[np.uint8]
 
 ASTRONAUT = Box(177, 66, 95, 95)
 HOPPER = Box(155, 105, 222, 222)
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    shared = max(width, 0) * max(height, 0)
-    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 def moved(box: Box, x: int, y: int, scale: float = 1) -> Box:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.card import Card, read_card
 from app.classifier import Classifier, Floats
 from app.main import create_app
-from app.preprocess import Box, face_luma, model_input
+from app.preprocess import Box, enlarge, face_detail, model_input
 from app.settings import Settings
 from tests.conftest import encoded
 
@@ -89,5 +89,5 @@ def test_a_full_service_refuses_before_it_reads_the_body(client: TestClient) -> 
 
 def test_a_crop_is_what_the_model_gets(client: TestClient, moody: Moody, astronaut: NDArray[np.uint8]) -> None:
     box = client.post("/predict", content=encoded(astronaut)).json()["face_coordinates"]
-    expected = model_input(face_luma(astronaut, Box(**box)))
+    expected = model_input(enlarge(face_detail(astronaut, Box(**box))))
     assert np.abs(moody.seen[0][0] - expected).max() < 2.5 / 255  # Colours become grey by another library's rounding.

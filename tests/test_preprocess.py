@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.preprocess import Box, face_luma, model_input
+from app.preprocess import Box, enlarge, face_detail, model_input
 
 
 def test_colour_and_grey_of_the_same_face_are_the_same_input(astronaut: NDArray[np.uint8]) -> None:
     box = Box(177, 66, 95, 95)
-    luma = face_luma(astronaut, box)
+    luma = enlarge(face_detail(astronaut, box))
     grey = (astronaut @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
     assert luma.shape == (96, 96)
-    assert np.abs(luma.astype(int) - face_luma(grey, box)).max() <= 1
+    assert np.abs(luma.astype(int) - enlarge(face_detail(grey, box))).max() <= 1
 
 
 def test_input_is_luma_in_the_unit_range_over_three_channels() -> None:
@@ -28,14 +28,14 @@ def test_input_is_luma_in_the_unit_range_over_three_channels() -> None:
 def test_the_box_is_clipped_to_the_picture() -> None:
     image = np.zeros((50, 60), np.uint8)
     image[:20, :20] = 255
-    assert (face_luma(image, Box(-5, -5, 20, 20)) == 255).all()
+    assert (enlarge(face_detail(image, Box(-5, -5, 20, 20))) == 255).all()
 
 
 def test_a_box_outside_the_picture_is_an_error() -> None:
     with pytest.raises(ValueError, match="outside"):
-        face_luma(np.zeros((50, 60), np.uint8), Box(60, 0, 10, 10))
+        face_detail(np.zeros((50, 60), np.uint8), Box(60, 0, 10, 10))
 
 
 def test_shrinking_averages() -> None:
     checkers = (np.indices((960, 960)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    assert np.abs(face_luma(checkers).astype(int) - 127).max() <= 1
+    assert np.abs(enlarge(face_detail(checkers)).astype(int) - 127).max() <= 1

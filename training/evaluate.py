@@ -116,10 +116,9 @@ def plausible_sets(probabilities: Probabilities, plausible_from: float) -> NDArr
 
 
 def evaluate(
-    predict: Predict, rows: dataset.Rows, seen: NDArray[np.uint64] | None, card: Card, name: str
+    probabilities: Probabilities, rows: dataset.Rows, seen: NDArray[np.uint64] | None, card: Card, name: str
 ) -> dict[str, Figures]:
     """Figures of `rows` and, where some of them are copies of `seen` training pictures, of the others."""
-    probabilities = predict(rows)
     result = {name: figures(name, probabilities, rows, card)}
     own = np.flatnonzero(~np.isin(dataset.fingerprints(rows), [] if seen is None else seen))
     if 0 < len(own) < len(rows):
@@ -204,7 +203,7 @@ def main() -> None:
     card = Card.model_validate_json(Card.path_of(arguments.model).read_bytes())
     rows = dataset.load(*arguments.data, usage=arguments.usage)
     predict = predictor(keras.models.load_model(arguments.model, compile=False))
-    results = evaluate(predict, rows, dataset.read_seen(arguments.model), card, arguments.name)
+    results = evaluate(predict(rows), rows, dataset.read_seen(arguments.model), card, arguments.name)
     robust = measure_robustness(predict, rows, arguments.name)
     if arguments.json:
         printed = {"evaluation": {name: one.model_dump() for name, one in results.items()}}

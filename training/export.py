@@ -73,7 +73,7 @@ def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, ver
         training=_stages(run),
         evaluation={},
     )
-    card.evaluation = evaluate.evaluate(predict, rows, seen, card, "PublicTest")
+    card.evaluation = evaluate.evaluate(probabilities, rows, seen, card, "PublicTest")
     card.robustness = evaluate.measure_robustness(predict, rows, "PublicTest")
     write_int8(out, training)
     card.int8_sha256 = digest(Card.int8_path_of(out))
