@@ -5,6 +5,7 @@ Knows nothing about files, expressions or HTTP.
 
 import math
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,45 +17,46 @@ from app.errors import StartError
 from app.preprocess import Box
 
 Grey = NDArray[np.uint8]
+Floats = NDArray[np.float64]
 
 WINDOW = 24
 """Side of the cascade's window, in pixels: the smallest face that it can see."""
 
 
 class Search(NamedTuple):
-    """How a picture is searched. Lengths are shares of the picture's short side.
+    """How a picture is searched.
 
     Attributes:
-        side: the short side to which the picture is brought before the search, in pixels.
+        side: the short side to which the picture is brought, in pixels; the window is the smallest face in it.
         enlarge: the most that a small picture is enlarged for that.
-        scale: ratio of neighbouring window sizes.
-        neighbours: overlapping hits that make a face.
-        smallest: smallest face.
-        border: replicated border; a face that fills the picture has no surroundings otherwise, and is missed.
-        equalize: spread the grey levels first.
+        scale: ratio of neighbouring face sizes.
+        border: replicated border, as a share of the short side; a face that fills the picture has no surroundings
+            otherwise, and is missed.
         strength: least evidence for a face.
     """
 
     side: int
     enlarge: float
     scale: float
-    neighbours: int
-    smallest: float
     border: float
-    equalize: bool
     strength: float
 
 
-SEARCH_SIDE = 420
-"""Short side of a picture that the first search looks at; a larger picture need not be decoded in full, in pixels."""
+FIRST = Search(side=256, enlarge=1, scale=1.15, border=0, strength=20)
+"""Coarse steps keep it fast; the closer look makes up for them."""
 
-FIRST = Search(
-    side=SEARCH_SIDE, enlarge=1, scale=1.3, neighbours=1, smallest=0.095, border=0, equalize=False, strength=15
-)
-"""Coarse steps and few neighbours keep it fast; the closer look makes up for both."""
-
-SECOND = Search(side=240, enlarge=4, scale=1.1, neighbours=3, smallest=0.1, border=0.25, equalize=True, strength=31)
+SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=31)
 """Tried once when the first search finds nothing."""
+
+SEARCH_SIDE = 420
+"""Short side of a picture that suffices for both searches and the closer look, in pixels; a larger picture need not be
+decoded in full."""
+
+SMALLEST = 0.09
+"""Smallest face that is believed, as a share of the picture's short side; texture often looks like a smaller one."""
+
+SAME = 0.4
+"""Overlap (intersection over union) from which two windows show the same candidate."""
 
 LONGEST = 8
 """A picture is searched in at most this many squares of the search's side; a longer strip is reduced further."""
@@ -65,7 +67,7 @@ CONFIRM_SCALE = 1.1
 
 
 class Candidate(NamedTuple):
-    """A square that may be a face, in pixels of the searched copy.
+    """A square that may be a face, in pixels.
 
     Attributes:
         strength: windows that hit in a fine search around it, times the last stage's margin at the best of them.
@@ -112,33 +114,49 @@ class FaceDetector:
 
     def _search(self, picture: Grey, search: Search) -> list[tuple[Box, float]]:
         height, width = picture.shape
-        short = min(height, width)
-        factor = min(search.side / short, search.enlarge, search.side * math.sqrt(LONGEST / (width * height)))
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        border = round(search.border * min(size))
-        smallest = max(WINDOW, round(search.smallest * min(size)))
-        if min(size) + 2 * border < smallest:
-            return []
-        grey: Grey = np.asarray(cv2.resize(picture, size, interpolation=_interpolation(factor)), np.uint8)
-        if search.equalize:
-            grey = np.asarray(cv2.equalizeHist(grey), np.uint8)
+        border = round(search.border * min(height, width))
         if border:
-            grey = np.asarray(cv2.copyMakeBorder(grey, border, border, border, border, cv2.BORDER_REPLICATE), np.uint8)
-        boxes = self._cascade().detectMultiScale(
-            grey, scaleFactor=search.scale, minNeighbors=search.neighbours, minSize=(smallest, smallest)
-        )
+            picture = np.asarray(
+                cv2.copyMakeBorder(picture, border, border, border, border, cv2.BORDER_REPLICATE), np.uint8
+            )
         found = []
-        for x, y, side, _ in boxes:
-            if not (border <= x + side / 2 < border + size[0] and border <= y + side / 2 < border + size[1]):
+        for hits in _grouped(self._hits(picture, search)):
+            near = self._confirm(picture, Candidate(*hits.mean(axis=0), 0.0))
+            if 0 < near.strength < search.strength:
+                near = max(near, self._confirm(picture, near), key=lambda one: one.strength)
+            x, y = near.x - border, near.y - border
+            if not (0 <= x + near.side / 2 < width and 0 <= y + near.side / 2 < height):
                 continue  # Its middle lies in the added border: not a face of the picture.
-            near = self._confirm(grey, x, y, side)
-            if near.strength >= search.strength:
-                box = _clip((near.x - border) / factor, (near.y - border) / factor, near.side / factor, width, height)
-                found.append((box, near.strength))
+            if near.strength >= search.strength and near.side >= SMALLEST * min(height, width):
+                found.append((_clip(x, y, near.side, width, height), near.strength))
         return found
 
-    def _confirm(self, grey: Grey, x: int, y: int, side: int) -> Candidate:
-        """Search the surroundings of one box again, at one size and in small steps; place it at the middle hit."""
+    def _hits(self, picture: Grey, search: Search) -> Floats:
+        """Every window in which the cascade sees a face: float64 [N, 3] of x, y, side in pixels of `picture`.
+
+        OpenCV moves windows of up to twice the cascade's size in steps of two pixels, larger ones in steps of
+        one, which costs four times as much. So the picture itself is halved from octave to octave.
+        """
+        height, width = picture.shape
+        factor = min(
+            search.side / min(height, width), search.enlarge, search.side * math.sqrt(LONGEST / (width * height))
+        )
+        octave = search.scale ** math.ceil(math.log(2, search.scale))
+        hits = [np.zeros((0, 3))]
+        while min(size := (round(width * factor), round(height * factor))) >= WINDOW:
+            picture = np.asarray(cv2.resize(picture, size, interpolation=_interpolation(factor)), np.uint8)
+            largest = math.floor(WINDOW * octave * 0.99)
+            boxes = self._cascade().detectMultiScale(
+                picture, search.scale, minNeighbors=0, minSize=(WINDOW, WINDOW), maxSize=(largest, largest)
+            )
+            if len(boxes):
+                hits.append(np.asarray(boxes)[:, :3] / factor)
+            factor /= octave
+        return np.concatenate(hits)
+
+    def _confirm(self, grey: Grey, candidate: Candidate) -> Candidate:
+        """Search the surroundings of a candidate again, at one size and in small steps; place it at the middle hit."""
+        x, y, side = (round(value) for value in candidate[:3])
         margin = round(side * CONFIRM_MARGIN)
         left, top, right, bottom = x - margin, y - margin, x + side + margin, y + side + margin
         inside = grey[max(top, 0) : bottom, max(left, 0) : right]
@@ -157,7 +175,7 @@ class FaceDetector:
             outputRejectLevels=True,
         )
         if not len(hits):
-            return Candidate(x, y, side, 0.0)
+            return candidate._replace(strength=0.0)
         near_x, near_y, near_side, _ = np.median(hits, axis=0) / factor
         return Candidate(left + near_x, top + near_y, near_side, len(hits) * max(float(np.max(margins)), 0.0))
 
@@ -168,6 +186,17 @@ class FaceDetector:
             if cascade.empty():
                 raise StartError(f"{self._path} is not a readable OpenCV cascade")
         return cascade
+
+
+def _grouped(hits: Floats) -> Iterator[Floats]:
+    """The windows of each candidate: those that overlap its first one."""
+    while len(hits):
+        x, y, side = hits.T
+        shared = np.maximum(np.minimum(x + side, x[0] + side[0]) - np.maximum(x, x[0]), 0)
+        shared *= np.maximum(np.minimum(y + side, y[0] + side[0]) - np.maximum(y, y[0]), 0)
+        same = shared > SAME * (side**2 + side[0] ** 2 - shared)
+        yield hits[same]
+        hits = hits[~same]
 
 
 def _plausible(found: list[tuple[Box, float]]) -> list[Box]:

@@ -8,7 +8,7 @@ The same code runs on Keras' TensorFlow, JAX and PyTorch backends. Knows nothing
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,11 @@ STATISTICS_ROWS = 1024
 
 WIDTHS = {"slim": network.SLIM, "full": network.FULL}
 PRECISIONS = ("float32", "mixed_bfloat16")
-FROZEN: dict[str, tuple[type, ...]] = {
-    "": (),
-    "norms": (keras.layers.BatchNormalization,),
-    "features": (keras.layers.BatchNormalization, keras.layers.Conv2D),
+FROZEN: dict[str, Callable[[keras.layers.Layer], bool]] = {
+    "": lambda layer: False,
+    "stem": lambda layer: layer.name.startswith("block1_"),
+    "norms": lambda layer: isinstance(layer, keras.layers.BatchNormalization),
+    "features": lambda layer: isinstance(layer, keras.layers.BatchNormalization | keras.layers.Conv2D),
 }
 
 
@@ -45,8 +46,8 @@ class Flags:
         widths: `slim` or `full`.
         start: what to start from: half-resolution weights (.npz) for a slim network, a finished run's folder for
             either, or nothing, which is a random start.
-        freeze: `features` trains only the dense layers, `norms` all but BatchNorm, which stays in inference mode (a
-            third faster, and enough for a network that starts from a trained one); nothing is frozen when empty.
+        freeze: `features` trains only the dense layers, `norms` all but BatchNorm, which stays in inference mode,
+            `stem` all but the first block (which is a mere downsampling in a slim network); nothing when empty.
         steps: batches in all.
         batch: faces per step.
         rate: peak learning rate; it warms up over 5 % of the steps and falls to zero along a cosine.
@@ -92,7 +93,7 @@ class Training:
         keras.utils.set_random_seed(flags.seed)
         self.network = _initial_network(flags, self.statistics_faces())
         for layer in self.network.layers:
-            layer.trainable = not isinstance(layer, FROZEN[flags.freeze])
+            layer.trainable = not FROZEN[flags.freeze](layer)
         self.augment = augment.Augment(name="augment")
         self.teachers = Teachers(tuple(flags.teachers.split(",")), flags.precision) if flags.teachers else None
         optimizer = keras.optimizers.SGD(
@@ -134,7 +135,7 @@ class Training:
         values |= {v.path: mean for v, mean in zip(self.network.trainable_variables, self.average, strict=True)}
         for variable in copy.variables:
             variable.assign(values[variable.path])
-        if not self.flags.freeze:
+        if self.flags.freeze in {"", "stem"}:
             network.reestimate(copy, self.statistics_faces())
         return copy
 
