@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app import annotate
 from app.card import Card
-from app.emotions import EMOTIONS
-from app.errors import NoFace, Overloaded
+from app.emotions import EMOTIONS, LABELS
+from app.errors import InvalidRequest, NoFace, NotSupported, Overloaded
 from app.faces import SEARCH_SIDE, FaceDetector
 from app.images import Picture
 from app.preprocess import DETAIL_SIZE, Box, enlarge, face_detail, model_input
@@ -23,6 +25,8 @@ from app.schemas import Face, FaceCoordinates, ImageSize, ModelName, Prediction,
 
 Crop = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
+Heat = NDArray[np.float32]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,36 @@ class Found:
     """The faces of one picture before they are classified.
 
     Attributes:
+        picture: that they are in; its colours are not decoded yet.
         size: of the upright picture.
         boxes: largest first; at least one.
         crops: the classifier's input for each box, float32 [96, 96, 3] in [0, 1].
         decode_ms, detect_ms: time spent; detection includes cropping.
     """
 
+    picture: Picture
     size: ImageSize
     boxes: list[Box]
     crops: list[Crop]
     decode_ms: float
     detect_ms: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which parts of a face speak for a label.
+
+    Attributes:
+        image: PNG file of the face with heat over it.
+        face: that was explained.
+        label: that was explained.
+        faces: how many the picture has.
+    """
+
+    image: bytes
+    face: Face
+    label: str
+    faces: int
 
 
 class Analyzer:
@@ -56,6 +79,7 @@ class Analyzer:
         max_bytes: int,
         max_pixels: int,
         max_in_flight: int,
+        explain: Callable[[Crop, int], Awaitable[Heat]] | None = None,
     ) -> None:
         """
         Args:
@@ -63,6 +87,8 @@ class Analyzer:
             pool: runs decoding and detection.
             max_bytes, max_pixels: of one picture.
             max_in_flight: pictures admitted at once.
+            explain: crop and number of a label -> float32 [m, n], the evidence for it in each part of the crop; None
+                where the model cannot tell.
         """
         self._detector = detector
         self._card = card
@@ -71,6 +97,7 @@ class Analyzer:
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._room = max_in_flight
+        self._explain = explain
         self._model = ModelName(name=card.name, version=card.version)
 
     def check_room(self, pictures: int = 1) -> None:
@@ -105,13 +132,79 @@ class Analyzer:
         Raises:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace, Overloaded, ModelStopped.
         """
+        prediction, _ = await self._answer(data)
+        return prediction
+
+    async def annotate(self, data: bytes, form: annotate.Form) -> tuple[Prediction, bytes]:
+        """Answer a picture as `analyze` does, and draw the answer over it.
+
+        Returns:
+            The answer, and a file in the format asked for, without metadata.
+
+        Raises:
+            As `analyze`.
+        """
+        prediction, picture = await self._answer(data)
+
+        def draw() -> bytes:
+            pixels = picture.rgb(min(annotate.drawing_size(prediction.image)))
+            return annotate.encoded(annotate.draw_faces(pixels, prediction.image, prediction.faces), form)
+
+        return prediction, await self._in_pool(draw)
+
+    def check_explains(self) -> None:
+        """Refuse early, before a picture is even read.
+
+        Raises:
+            NotSupported: the model cannot tell which parts of a face speak for a label.
+        """
+        if self._explain is None:
+            raise NotSupported("Explanations need gradients, which only the keras engine computes.")
+
+    async def explain(self, data: bytes, number: int = 0, label: str | None = None) -> Explanation:
+        """Show which parts of a face speak for a label.
+
+        Args:
+            data: the file's bytes.
+            number: of the face, 0 for the largest.
+            label: one of the seven; the most probable one when None.
+
+        Raises:
+            InvalidRequest: the picture has fewer faces.
+            NotSupported: see `check_explains`.
+            As `analyze` otherwise.
+        """
+        self.check_explains()
+        assert self._explain is not None
+        found = await self._in_pool(lambda: self.find(data))
+        if number >= len(found.boxes):
+            raise InvalidRequest(f"The picture has {len(found.boxes)} face(s), numbered from 0; there is no {number}.")
+        box, crop = found.boxes[number], found.crops[number]
+        (probabilities,) = await self._classify([crop])
+        face = self.label(box, probabilities)
+        label = label or face.emotion
+        heat = await self._explain(crop, LABELS.index(label))
+
+        def draw() -> bytes:
+            shorter = min(found.size.width, found.size.height)
+            pixels = found.picture.rgb(annotate.HEAT_SIDE * shorter // min(box.width, box.height) + 1)
+            part = box.scaled(pixels.shape[1] / found.size.width, pixels.shape[0] / found.size.height)
+            crop = pixels[part.y : part.y + part.height, part.x : part.x + part.width]
+            return annotate.encoded(annotate.draw_heat(crop, heat), "PNG")
+
+        return Explanation(await self._in_pool(draw), face, label, len(found.boxes))
+
+    async def _in_pool(self, function: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    async def _answer(self, data: bytes) -> tuple[Prediction, Picture]:
         started = time.perf_counter()
-        found = await asyncio.get_running_loop().run_in_executor(self._pool, self.find, data)
+        found = await self._in_pool(lambda: self.find(data))
         classifying = time.perf_counter()
         probabilities = await self._classify(found.crops)
         ended = time.perf_counter()
         faces = [self.label(box, row) for box, row in zip(found.boxes, probabilities, strict=True)]
-        return Prediction(
+        prediction = Prediction(
             **dict(faces[0]),
             faces=faces,
             image=found.size,
@@ -123,6 +216,7 @@ class Analyzer:
                 total=_milliseconds(ended - started),
             ),
         )
+        return prediction, found.picture
 
     def find(self, data: bytes) -> Found:
         """Decode a picture and cut out its faces. Blocks; safe to call from several threads.
@@ -143,6 +237,7 @@ class Analyzer:
             )
         details = faces_in_detail(picture, grey, boxes)
         return Found(
+            picture=picture,
             size=ImageSize(width=picture.width, height=picture.height),
             boxes=[_rescaled(box, grey, picture.width, picture.height) for box in boxes],
             crops=[model_input(enlarge(detail)) for detail in details],

@@ -1,6 +1,7 @@
 """A micro-batcher: many callers share one function that is cheaper on batches.
 
 One thread owns the function. It waits for the first item and takes whatever else is there; nothing waits for company.
+Rarer work on what the function uses can be done in the same thread, between two batches.
 Knows nothing about faces, models or HTTP.
 """
 
@@ -9,12 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from app.errors import ModelStopped, Overloaded
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
 class Batcher(Generic[Item, Result]):
@@ -31,6 +33,7 @@ class Batcher(Generic[Item, Result]):
         self._max_batch = max_batch
         self._max_queued = max_queued
         self._queue: deque[tuple[Item, Future[Result]]] = deque()
+        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._change = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
@@ -64,40 +67,77 @@ class Batcher(Generic[Item, Result]):
         """
         futures: list[Future[Result]] = [Future() for _ in items]
         with self._change:
-            if not self.alive:
-                raise ModelStopped("The model is not running; the service needs a restart.")
-            if len(self._queue) + len(items) > self._max_queued:
-                raise Overloaded("Too many faces are waiting for the model; try again shortly.")
+            self._check_room(len(items))
             self._queue.extend(zip(items, futures, strict=True))
             self._change.notify_all()
         return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
 
+    async def call(self, function: Callable[[], Answer]) -> Answer:
+        """Call `function` in the batcher's own thread, after at most one more batch, and wait for its result.
+
+        Raises:
+            Overloaded, ModelStopped: as for `submit`; a call takes the place of one item.
+            Exception: what `function` raised.
+        """
+        future: Future[Answer] = Future()
+        with self._change:
+            self._check_room(1)
+            self._calls.append((function, future))
+            self._change.notify_all()
+        return await asyncio.wrap_future(future)
+
+    def _check_room(self, places: int) -> None:
+        if not self.alive:
+            raise ModelStopped("The model is not running; the service needs a restart.")
+        if len(self._queue) + len(self._calls) + places > self._max_queued:
+            raise Overloaded("Too many faces are waiting for the model; try again shortly.")
+
     def _work(self) -> None:
         try:
-            while batch := self._take():
-                self._answer(batch)
+            while self._wait():
+                if batch := self._take():
+                    self._answer(batch)
+                self._answer_call()
         finally:
             with self._change:
                 self._stopping = True
-                left = list(self._queue)
+                left: list[Future[Any]] = [future for _, future in (*self._queue, *self._calls)]
                 self._queue.clear()
-            for _, future in left:
+                self._calls.clear()
+            for future in left:
                 if future.set_running_or_notify_cancel():
                     future.set_exception(ModelStopped("The model stopped before it came to this picture."))
 
+    def _wait(self) -> bool:
+        """Wait for work; False means that the batcher stops."""
+        with self._change:
+            self._change.wait_for(lambda: self._queue or self._calls or self._stopping)
+            return bool(self._queue or self._calls)
+
     def _take(self) -> list[tuple[Item, Future[Result]]]:
-        """Wait for work; an empty batch means that the batcher stops."""
+        """What waits now, without those that were cancelled, as far as it fits one batch."""
         batch: list[tuple[Item, Future[Result]]] = []
         with self._change:
-            while not batch:
-                self._change.wait_for(lambda: self._queue or self._stopping)
-                if not self._queue:
-                    return []
-                while self._queue and len(batch) < self._max_batch:
-                    item, future = self._queue.popleft()
-                    if future.set_running_or_notify_cancel():
-                        batch.append((item, future))
+            while self._queue and len(batch) < self._max_batch:
+                item, future = self._queue.popleft()
+                if future.set_running_or_notify_cancel():
+                    batch.append((item, future))
         return batch
+
+    def _answer_call(self) -> None:
+        with self._change:
+            if not self._calls:
+                return
+            function, future = self._calls.popleft()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001 - its caller's answer, as in `_answer`
+            future.set_exception(error)
+        except BaseException:
+            future.set_exception(ModelStopped("The model stopped while it worked on this picture."))
+            raise
 
     def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:
         try:

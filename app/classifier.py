@@ -25,11 +25,16 @@ Infer = Callable[[Floats], Floats]
 BATCH_SIZES: dict[Engine, tuple[int, ...]] = {"keras": (1, 2, 4, 8, 16), "litert": (1,)}
 """Batches are padded to one of these, so that graphs are traced a fixed number of times; int8 gains nothing by more."""
 
+EXPLAINED_LAYER = "block5_conv3"
+"""The layer whose activations show which parts of a face speak for a label."""
+
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 class Classifier:
-    """A loaded model and its card. `predict` is meant for one thread at a time."""
+    """A loaded model and its card. `predict` and `explain` are meant for one thread at a time."""
+
+    _network: Any = None
 
     def __init__(
         self, path: Path, engine: Engine = "keras", precision: Precision = "auto", threads: int | None = None
@@ -55,7 +60,8 @@ class Classifier:
             self.card = read_card(path)
             automatic = "bfloat16" if computes_bfloat16() and self.card.allows("bfloat16") else "float32"
             self.precision = automatic if precision == "auto" else precision
-            self._infer = _load_keras(path, self.precision, threads)
+            self._network = _load_keras(path, self.precision, threads)
+            self._infer = _compiled(self._network)
 
     def warm(self) -> None:
         """Run every batch size once, so that no request pays for it."""
@@ -75,6 +81,38 @@ class Classifier:
         parts = [self._predict_padded(faces[start : start + largest]) for start in range(0, len(faces), largest)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.card.labels)), np.float32)
 
+    @property
+    def explains(self) -> bool:
+        """Whether `explain` works: the keras engine keeps a network with gradients."""
+        return self._network is not None
+
+    def explain(self, face: Floats, label: int) -> Floats:
+        """Which parts of a face speak for a label: Grad-CAM (Selvaraju et al. 2017).
+
+        Args:
+            face: float32 [96, 96, 3] in [0, 1].
+            label: index into `app.emotions.LABELS`.
+
+        Returns:
+            float32 [m, m], a coarse map over the face; above zero is evidence for the label, below zero against it. The
+            paper's last step, dropping what is below zero, is left to whoever draws it.
+        """
+        import tensorflow as tf  # noqa: PLC0415
+
+        names = [layer.name for layer in self._network.layers]
+        first = names.index(EXPLAINED_LAYER) + 1
+        x = tf.constant(face[np.newaxis])
+        for layer in self._network.layers[1:first]:
+            x = layer(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = x
+            for layer in self._network.layers[first:]:
+                y = layer(y)
+            score = tf.math.log(tf.maximum(y[0, label], 1e-30))
+        weights = tf.reduce_mean(tape.gradient(score, x), axis=(1, 2), keepdims=True)
+        return np.asarray(tf.cast(tf.reduce_sum(weights * x, axis=-1)[0], tf.float32))
+
     def _predict_padded(self, faces: Floats) -> Floats:
         size = next(size for size in self._sizes if size >= len(faces))
         padded = np.zeros((size, INPUT_SIZE, INPUT_SIZE, 3), np.float32)
@@ -90,7 +128,7 @@ def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return bool(flags) and not BFLOAT16_FLAGS.isdisjoint(flags[0].split())
 
 
-def _load_keras(path: Path, precision: str, threads: int | None) -> Infer:
+def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras  # noqa: PLC0415
@@ -105,8 +143,12 @@ def _load_keras(path: Path, precision: str, threads: int | None) -> Infer:
         raise StartError(f"{path} is not a readable Keras model") from error
     if model.input_shape[1:] != (INPUT_SIZE, INPUT_SIZE, 3):
         raise StartError(f"{path} takes {model.input_shape[1:]}; the service prepares {(INPUT_SIZE, INPUT_SIZE, 3)}")
-    if precision == "bfloat16":
-        model = _in_bfloat16(keras, model)
+    return _in_bfloat16(keras, model) if precision == "bfloat16" else model
+
+
+def _compiled(model: Any) -> Infer:
+    import tensorflow as tf  # noqa: PLC0415
+
     graph = tf.function(lambda faces: model(faces, training=False), jit_compile=False)
 
     def infer(faces: Floats) -> Floats:

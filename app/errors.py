@@ -32,6 +32,10 @@ class MalformedBody(ServiceError):
     status, code, title = 400, "malformed_body", "The multipart body cannot be read"
 
 
+class NotAcceptable(ServiceError):
+    status, code, title = 406, "not_acceptable", "The answer does not come in an accepted format"
+
+
 class InvalidImage(ServiceError):
     status, code, title = 400, "invalid_image", "The file is not a readable picture"
 
@@ -58,6 +62,10 @@ class TooManyPixels(ServiceError):
 
 class NoFace(ServiceError):
     status, code, title = 400, "no_face", "No face was found"
+
+
+class NotSupported(ServiceError):
+    status, code, title = 501, "not_supported", "This service cannot do that as it is set up"
 
 
 class Overloaded(ServiceError):

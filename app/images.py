@@ -78,16 +78,24 @@ class Picture:
         self._turn = _UPRIGHT.get(orientation)
         self.width, self.height = (height, width) if orientation in _SIDEWAYS else (width, height)
 
-    def rgb(self) -> NDArray[np.uint8]:
-        """The picture as a person would see it: uint8 [H, W, 3], 0..255.
+    def rgb(self, short_side: int | None = None) -> NDArray[np.uint8]:
+        """The picture as a person would see it.
 
         The EXIF orientation is applied, transparency is composited on white, an embedded colour profile is converted
         to sRGB, and 16-bit samples are scaled to 8.
+
+        Args:
+            short_side: the least that the shorter side may have, as for `luma`. Full size when None.
+
+        Returns:
+            uint8 [h, w, 3], 0..255, with h and w those of the picture or a fraction of them.
 
         Raises:
             InvalidImage: it is truncated or corrupt.
         """
         with self._open() as picture:
+            if short_side is not None:
+                _reduce(picture, None, short_side)
             return self._upright(_to_rgb(_loaded(picture)))
 
     def luma(self, short_side: int | None = None) -> NDArray[np.uint8]:
@@ -105,10 +113,8 @@ class Picture:
         """
         with self._open() as picture:
             plain = picture.format == "JPEG" and "icc_profile" not in picture.info
-            if picture.format == "JPEG" and short_side is not None:
-                factor = short_side / min(picture.size)
-                width, height = picture.size
-                picture.draft("L" if plain else None, (math.ceil(width * factor), math.ceil(height * factor)))
+            if short_side is not None:
+                _reduce(picture, "L" if plain else None, short_side)
             colours = _loaded(picture)
             return self._upright(colours if colours.mode == "L" and plain else _to_rgb(colours).convert("L"))
 
@@ -122,6 +128,14 @@ class Picture:
 
     def _upright(self, picture: Image.Image) -> NDArray[np.uint8]:
         return np.asarray(picture if self._turn is None else picture.transpose(self._turn))
+
+
+def _reduce(picture: ImageFile.ImageFile, mode: str | None, short_side: int) -> None:
+    """Have a JPEG decoded at a fraction of its size; other formats cannot be."""
+    if picture.format == "JPEG":
+        width, height = picture.size
+        factor = short_side / min(width, height)
+        picture.draft(mode, (math.ceil(width * factor), math.ceil(height * factor)))
 
 
 def _loaded(picture: ImageFile.ImageFile) -> ImageFile.ImageFile:

@@ -95,6 +95,7 @@ class EmotionDetail(_Answer):
     emoji: str
     description: str
     message: str
+    colour: str = Field(description="As `#rrggbb`; readable on dark and on light.", examples=["#e6a700"])
     precision: float | None = Field(description="Measured share of faces given this label that have it, 0 to 1.")
     recall: float | None = Field(description="Measured share of faces that have this label and are given it, 0 to 1.")
 

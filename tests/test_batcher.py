@@ -158,3 +158,45 @@ def test_a_dead_thread_fails_its_callers_and_shows() -> None:
         assert not batcher.alive
 
     asyncio.run(scenario())
+
+
+def test_a_call_runs_in_the_same_thread_between_batches() -> None:
+    async def scenario() -> None:
+        run = Doubler()
+        with running(run, max_batch=1) as batcher:
+            held = await hold(run, batcher)
+            items = asyncio.create_task(batcher.submit([1, 2]))
+            await asyncio.sleep(0)
+            calls = [asyncio.create_task(batcher.call(lambda: (threading.get_ident(), len(run.batches)))) for _ in "ab"]
+            await asyncio.sleep(0)
+            run.free.set()
+            (thread, first), (_, second) = [await call for call in calls]
+            assert thread in run.threads
+            assert (first, second) == (1, 2)  # Neither batches nor calls wait for all of the others.
+            assert (await held, await items) == ([0], [2, 4])
+
+    asyncio.run(scenario())
+
+
+def test_calls_fail_alone_and_count_as_waiting() -> None:
+    async def scenario() -> None:
+        run = Doubler()
+        with running(run, max_queued=2) as batcher:
+            with pytest.raises(ZeroDivisionError):
+                await batcher.call(lambda: 1 / 0)
+            held = await hold(run, batcher)
+            gone, waiting = (asyncio.create_task(batcher.call(lambda: run.batches.append([99]))) for _ in "ab")
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded):
+                await batcher.call(dict)
+            with pytest.raises(Overloaded):
+                await batcher.submit([1])
+            gone.cancel()
+            run.free.set()
+            await waiting
+            assert await held == [0]
+            assert run.batches.count([99]) == 1
+        with pytest.raises(ModelStopped):
+            await batcher.call(dict)
+
+    asyncio.run(scenario())

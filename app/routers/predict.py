@@ -13,8 +13,8 @@ from app.schemas import Batch, FileError, FileFaces, Prediction
 
 router = APIRouter(tags=["predict"])
 
-_COMMON = (errors.MalformedBody, errors.InvalidRequest, errors.Overloaded, errors.ModelStopped)
-_PICTURE = (
+COMMON_ERRORS = (errors.MalformedBody, errors.InvalidRequest, errors.Overloaded, errors.ModelStopped)
+PICTURE_ERRORS = (
     errors.InvalidImage,
     errors.NoFace,
     errors.FileTooLarge,
@@ -23,7 +23,7 @@ _PICTURE = (
 )
 
 
-@router.post("/predict", openapi_extra=ONE_UPLOAD_BODY, responses=responses(*_PICTURE, *_COMMON))
+@router.post("/predict", openapi_extra=ONE_UPLOAD_BODY, responses=responses(*PICTURE_ERRORS, *COMMON_ERRORS))
 async def predict(upload: OneUpload, analyzer: AnalyzerDep) -> Prediction:
     """Find the faces of one picture and the expression that each shows.
 
@@ -36,7 +36,7 @@ async def predict(upload: OneUpload, analyzer: AnalyzerDep) -> Prediction:
 @router.post(
     "/predict/batch",
     openapi_extra=MANY_UPLOADS_BODY,
-    responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *_COMMON),
+    responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *COMMON_ERRORS),
 )
 async def predict_batch(uploads: ManyUploads, analyzer: AnalyzerDep) -> Batch:
     """Answer several pictures, in the order sent. A picture that cannot be answered never fails the others."""

@@ -1,0 +1,73 @@
+"""The parts that answer pictures, put together from the settings: for the service, and for programs without one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from app.analyzer import Analyzer, Crop, Heat, Probabilities
+from app.batcher import Batcher
+from app.card import Card
+from app.classifier import Classifier
+from app.faces import FaceDetector
+from app.settings import Settings
+
+
+class Parts(NamedTuple):
+    """What answers pictures, loaded, warm and running."""
+
+    card: Card
+    batcher: Batcher[Crop, Probabilities]
+    analyzer: Analyzer
+
+
+@asynccontextmanager
+async def assembled(settings: Settings, classifier: Classifier | None = None) -> AsyncIterator[Parts]:
+    """Load and start the parts; stop them at the end, after what they have admitted.
+
+    Args:
+        settings: of every part.
+        classifier: loaded from `settings.model_path` when None.
+
+    Raises:
+        StartError: a file is missing or wrong.
+    """
+    detector = FaceDetector(settings.cascade_path)
+    model = await asyncio.to_thread(_classifier, settings) if classifier is None else classifier
+    await asyncio.to_thread(model.warm)
+    batcher = _batcher(model, settings)
+    batcher.start()
+
+    async def explain(crop: Crop, label: int) -> Heat:
+        return await batcher.call(partial(model.explain, crop, label))
+
+    with ThreadPoolExecutor(settings.picture_threads, "pictures") as pool:
+        analyzer = Analyzer(
+            detector,
+            model.card,
+            batcher.submit,
+            pool,
+            max_bytes=settings.max_file_bytes,
+            max_pixels=settings.max_pixels,
+            max_in_flight=settings.max_in_flight,
+            explain=explain if model.explains else None,
+        )
+        try:
+            yield Parts(model.card, batcher, analyzer)
+        finally:
+            await asyncio.to_thread(batcher.stop)
+
+
+def _classifier(settings: Settings) -> Classifier:
+    return Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
+
+
+def _batcher(model: Classifier, settings: Settings) -> Batcher[Crop, Probabilities]:
+    def run(crops: list[Crop]) -> list[Probabilities]:
+        return list(model.predict(np.stack(crops)))
+
+    return Batcher(run, max_batch=settings.max_batch, max_queued=settings.max_queued_faces)

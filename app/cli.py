@@ -1,0 +1,326 @@
+"""Faces and their expressions in files, without a server.
+
+    python -m app.cli photo.jpg clip.mp4 folder/
+    python -m app.cli --csv --every 0.5s --plot clip.png clip.mp4 > clip.csv
+
+Prints a table, JSON Lines or CSV, in the order of the arguments and of the names in a folder. The settings are those of
+the service. Exit status: 0 when every file was answered (a picture without a face is), 1 when one could not be, 2 when
+nothing could be done, 130 when interrupted.
+"""
+
+import argparse
+import asyncio
+import csv
+import json
+import logging
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import cv2
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from app import clips, timeline
+from app.analyzer import Analyzer
+from app.assembly import assembled
+from app.emotions import LABELS
+from app.errors import NoFace, ServiceError, StartError
+from app.schemas import Prediction
+from app.settings import Settings
+from app.timeline import Moment, Timeline
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif"})
+"""Files that are taken from folders, beside videos; a file that is named itself is always tried."""
+
+IN_FLIGHT = 4
+"""Pictures worked on at once for each picture thread: enough that batches form."""
+
+MOST_PANELS = 20
+"""Videos in one plot."""
+
+_FRAME_QUALITY = 95
+
+
+class Source(NamedTuple):
+    """A file to answer: where it is, and where its drawings go inside their folder."""
+
+    path: Path
+    drawing: Path
+
+    @property
+    def is_clip(self) -> bool:
+        return self.path.suffix.lower() in clips.SUFFIXES
+
+
+class Task(NamedTuple):
+    """One picture, or one frame at a time in seconds; an error's code and words instead of data where it has none."""
+
+    source: Source
+    time: float | None
+    data: bytes = b""
+    error: tuple[str, str] | None = None
+
+
+class Row(NamedTuple):
+    """What came out: a prediction, or an error's code and words."""
+
+    task: Task
+    prediction: Prediction | None
+    error: tuple[str, str] | None
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None and self.error[0] != NoFace.code
+
+
+Write = Callable[[Row], None]
+
+
+def sources(paths: list[Path]) -> Iterator[Source]:
+    """Files in the order of `paths`; those of a folder by name, with its folders' inside."""
+    for path in paths:
+        yield from _inside(path, Path(path.resolve().name)) if path.is_dir() else [Source(path, Path(path.name))]
+
+
+def _inside(folder: Path, drawing: Path) -> Iterator[Source]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        yield Source(folder, drawing)  # Reading it as a file gives its row the reason.
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _inside(entry, drawing / entry.name)
+        elif entry.suffix.lower() in PICTURE_SUFFIXES | clips.SUFFIXES:
+            yield Source(entry, drawing / entry.name)
+
+
+async def tasks(paths: list[Path], every: clips.Every, max_bytes: int) -> AsyncIterator[Task]:
+    """Everything to answer, read one at a time when it is asked for."""
+    for source in sources(paths):
+        try:
+            if source.is_clip and source.path.stat():
+                frames = clips.sampled(source.path, every)
+                while frame := await asyncio.to_thread(_next_frame, frames):
+                    yield Task(source, *frame)
+            else:
+                yield Task(source, None, await asyncio.to_thread(_read, source.path, max_bytes + 1))
+        except OSError as error:
+            yield Task(source, None, error=("unreadable", f"The file cannot be read: {error.strerror}."))
+        except clips.InvalidClip as error:
+            yield Task(source, None, error=("invalid_video", str(error)))
+
+
+def _next_frame(frames: Iterator[clips.Frame]) -> tuple[float, bytes] | None:
+    frame = next(frames, None)
+    if frame is None:
+        return None
+    _, data = cv2.imencode(".jpg", frame.pixels, [cv2.IMWRITE_JPEG_QUALITY, _FRAME_QUALITY])
+    return frame.time, data.tobytes()
+
+
+def _read(path: Path, most: int) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(most)
+
+
+async def in_order(
+    work: Callable[[Task], Awaitable[Row]], given: AsyncIterator[Task], most: int
+) -> AsyncGenerator[Row, None]:
+    """Work on up to `most` tasks at once; rows come in the order of the tasks."""
+    running: deque[asyncio.Future[Row]] = deque()
+    try:
+        async for task in given:
+            running.append(asyncio.ensure_future(work(task)))
+            while running and (len(running) >= most or running[0].done()):
+                yield await running.popleft()
+        while running:
+            yield await running.popleft()
+    finally:
+        for future in running:
+            future.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def worker(analyzer: Analyzer, folder: Path | None) -> Callable[[Task], Awaitable[Row]]:
+    """What is done with one task: answered, and drawn into `folder` if there is one."""
+    used: set[Path] = set()
+
+    async def work(task: Task) -> Row:
+        if task.error is not None:
+            return Row(task, None, task.error)
+        path = None if folder is None else _unused(folder, task, used)
+        try:
+            if path is None:
+                return Row(task._replace(data=b""), await analyzer.analyze(task.data), None)
+            prediction, drawing = await analyzer.annotate(task.data, "JPEG")
+        except ServiceError as error:
+            return Row(task._replace(data=b""), None, (error.code, str(error)))
+        await asyncio.to_thread(_write_file, path, drawing)
+        return Row(task._replace(data=b""), prediction, None)
+
+    return work
+
+
+def _unused(folder: Path, task: Task, used: set[Path]) -> Path:
+    place = task.source.drawing
+    stem = str(place) if task.time is None else f"{place}/{task.time:09.3f}s"
+    names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}.jpg" for number in count(1))
+    path = next(path for path in names if path not in used)
+    used.add(path)
+    return path
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def table(out: TextIO) -> Write:
+    """Rows for people: one line a face, or the reason why there is none."""
+    out.write(f"{'emotion':<10}{'confidence':>10}  {'plausible':<28}  {'box':<20}{'time':>9}  file\n")
+
+    def write(row: Row) -> None:
+        time = "" if row.task.time is None else f"{row.task.time:.2f} s"
+        if row.error is not None:
+            code, words = row.error
+            state, reason = ("no face", "") if code == NoFace.code else ("error", f": {words}")
+            out.write(f"{state:<72}{time:>9}  {row.task.source.path}{reason}\n")
+        for face in row.prediction.faces if row.prediction else []:
+            box = face.face_coordinates
+            place = f"{box.width}x{box.height}+{box.x}+{box.y}"
+            likely = ", ".join(face.plausible[1:]) or "-"
+            confidence = f"{face.confidence:.0%}{' ' if face.certain else '?'}"
+            line = f"{face.emotion:<10}{confidence:>10}  {likely:<28}  {place:<20}{time:>9}  {row.task.source.path}"
+            out.write(f"{line}\n")
+
+    return write
+
+
+def csv_rows(out: TextIO) -> Write:
+    """One line a face, and one for each picture without; the header names the columns."""
+    writer = csv.writer(out, lineterminator="\n")
+    box = ("x", "y", "width", "height")
+    writer.writerow(["file", "time", "face", "emotion", "confidence", "certain", "plausible", *box, *LABELS, "code"])
+
+    def write(row: Row) -> None:
+        start = [row.task.source.path, "" if row.task.time is None else f"{row.task.time:.3f}"]
+        if row.error is not None:
+            writer.writerow([*start, *[""] * (9 + len(LABELS)), row.error[0]])
+        for number, face in enumerate(row.prediction.faces if row.prediction else []):
+            coordinates = [getattr(face.face_coordinates, side) for side in box]
+            probabilities = [f"{face.probabilities[label]:.4f}" for label in LABELS]
+            answer = [face.emotion, f"{face.confidence:.4f}", int(face.certain), " ".join(face.plausible)]
+            writer.writerow([*start, number, *answer, *coordinates, *probabilities, ""])
+
+    return write
+
+
+def json_lines(out: TextIO) -> Write:
+    """One JSON object a picture or frame, as `/predict` answers it, or with `error` and `code`."""
+
+    def write(row: Row) -> None:
+        body: dict[str, object] = {"file": str(row.task.source.path), "time": row.task.time}
+        if row.prediction is not None:
+            body |= row.prediction.model_dump(include={"faces", "image"})
+        elif row.error is not None:
+            body |= {"error": row.error[1], "code": row.error[0]}
+        out.write(json.dumps(body) + "\n")
+
+    return write
+
+
+async def run(options: argparse.Namespace, settings: Settings) -> bool:
+    """Answer everything and write it to standard output; whether nothing failed."""
+    # Faces wait in line here, for the number of pictures at work is bounded; none is refused.
+    settings = settings.model_copy(update={"max_queued_faces": sys.maxsize})
+    lines: dict[Source, list[Moment]] = {}
+    failed = False
+    async with assembled(settings) as parts:
+        write = options.form(sys.stdout)
+        given = tasks(options.paths, options.every, settings.max_file_bytes)
+        work = worker(parts.analyzer, options.annotated)
+        with tqdm(total=_total(options), unit="picture", disable=None, leave=False) as bar:
+            async with aclosing(in_order(work, given, IN_FLIGHT * settings.picture_threads)) as rows:
+                async for row in rows:
+                    failed |= row.failed
+                    with tqdm.external_write_mode(sys.stdout):
+                        write(row)
+                        sys.stdout.flush()
+                    bar.update()
+                    if options.plot and row.task.time is not None:
+                        moment = Moment(row.task.time, row.prediction.probabilities if row.prediction else None)
+                        lines.setdefault(row.task.source, []).append(moment)
+    if options.plot:
+        _plot(options.plot, [Timeline(str(source.path), moments) for source, moments in lines.items()])
+    return not failed
+
+
+def _total(options: argparse.Namespace) -> int | None:
+    if not sys.stderr.isatty():
+        return None
+    return sum(clips.expected(one.path, options.every) if one.is_clip else 1 for one in sources(options.paths))
+
+
+def _plot(path: Path, timelines: list[Timeline]) -> None:
+    if not timelines:
+        sys.stderr.write("No plot: there was no readable video.\n")
+        return
+    if len(timelines) > MOST_PANELS:
+        sys.stderr.write(f"The plot shows the first {MOST_PANELS} of {len(timelines)} videos.\n")
+    timeline.draw(timelines[:MOST_PANELS]).save(path, "PNG")
+
+
+def _every(text: str) -> clips.Every:
+    try:
+        return clips.Every.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither seconds (0.5s) nor frames (10f)") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m app.cli", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures, videos, and folders of them")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", dest="form", action="store_const", const=json_lines, help="print JSON Lines")
+    forms.add_argument("--csv", dest="form", action="store_const", const=csv_rows, help="print CSV")
+    parser.add_argument("--annotated", type=Path, metavar="DIR", help="draw what is found over each picture, into DIR")
+    parser.add_argument(
+        "--every", type=_every, default="1s", help="of a video: seconds (0.5s) or frames (10f) from sample to sample"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the videos' expressions over time")
+    parser.set_defaults(form=table)
+    return parser
+
+
+def main() -> int:
+    """Run the command; returns the exit status."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly.
+    options = _parser().parse_args()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        return 0 if asyncio.run(run(options, Settings())) else 1
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        return 130
+    except ValidationError as error:
+        reasons = [f"setting {one['loc'][0]}: {one['msg']}" for one in error.errors()]
+    except (StartError, OSError) as error:
+        reasons = [str(error)]
+    sys.stderr.write("".join(f"Cannot go on: {reason}\n" for reason in reasons))
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
