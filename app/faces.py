@@ -121,7 +121,8 @@ class FaceDetector:
             )
         found = []
         for hits in _grouped(self._hits(picture, search)):
-            near = self._confirm(picture, Candidate(*hits.mean(axis=0), 0.0))
+            x, y, side = hits.mean(axis=0)
+            near = self._confirm(picture, Candidate(x, y, side, 0.0))
             if 0 < near.strength < search.strength:
                 near = max(near, self._confirm(picture, near), key=lambda one: one.strength)
             x, y = near.x - border, near.y - border
