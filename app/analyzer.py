@@ -33,12 +33,14 @@ class Found:
         size: of the upright picture.
         boxes: largest first; at least one.
         crops: the classifier's input for each box, float32 [96, 96, 3] in [0, 1].
+        format: of the file, in Pillow's words.
         decode_ms, detect_ms: time spent; detection includes cropping.
     """
 
     size: ImageSize
     boxes: list[Box]
     crops: list[Crop]
+    format: str
     decode_ms: float
     detect_ms: float
 
@@ -56,6 +58,7 @@ class Analyzer:
         max_bytes: int,
         max_pixels: int,
         max_in_flight: int,
+        on_answer: Callable[[Found, Prediction], None] | None = None,
     ) -> None:
         """
         Args:
@@ -63,6 +66,7 @@ class Analyzer:
             pool: runs decoding and detection.
             max_bytes, max_pixels: of one picture.
             max_in_flight: pictures admitted at once.
+            on_answer: told of every picture that was answered.
         """
         self._detector = detector
         self._card = card
@@ -70,8 +74,14 @@ class Analyzer:
         self._pool = pool
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
-        self._room = max_in_flight
+        self._room = self._places = max_in_flight
+        self._on_answer = on_answer
         self._model = ModelName(name=card.name, version=card.version)
+
+    @property
+    def in_flight(self) -> int:
+        """Pictures admitted at the moment."""
+        return self._places - self._room
 
     def check_room(self, pictures: int = 1) -> None:
         """Refuse early, before a picture is even read.
@@ -111,7 +121,7 @@ class Analyzer:
         probabilities = await self._classify(found.crops)
         ended = time.perf_counter()
         faces = [self.label(box, row) for box, row in zip(found.boxes, probabilities, strict=True)]
-        return Prediction(
+        prediction = Prediction(
             **dict(faces[0]),
             faces=faces,
             image=found.size,
@@ -123,6 +133,9 @@ class Analyzer:
                 total=_milliseconds(ended - started),
             ),
         )
+        if self._on_answer is not None:
+            self._on_answer(found, prediction)
+        return prediction
 
     def find(self, data: bytes) -> Found:
         """Decode a picture and cut out its faces. Blocks; safe to call from several threads.
@@ -146,6 +159,7 @@ class Analyzer:
             size=ImageSize(width=picture.width, height=picture.height),
             boxes=[_rescaled(box, grey, picture.width, picture.height) for box in boxes],
             crops=[model_input(enlarge(detail)) for detail in details],
+            format=picture.format,
             decode_ms=_milliseconds(decoded - started),
             detect_ms=_milliseconds(time.perf_counter() - decoded),
         )

@@ -5,7 +5,9 @@ Knows nothing about faces, models or HTTP.
 """
 
 import asyncio
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -17,19 +19,33 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+_GLANCE = 1.0
+"""Seconds between looks at whether the thread still gets on."""
+
+
 class Batcher(Generic[Item, Result]):
     """Collects items into batches for `run`, which must return one result for each item, in order."""
 
-    def __init__(self, run: Callable[[list[Item]], Sequence[Result]], *, max_batch: int, max_queued: int) -> None:
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        *,
+        max_batch: int,
+        max_queued: int,
+        max_seconds: float = math.inf,
+    ) -> None:
         """
         Args:
             run: called in the batcher's own thread only, with 1 to `max_batch` items.
             max_batch: most items of one call.
             max_queued: most items waiting; more are refused.
+            max_seconds: one call that takes longer has hung; until it returns, callers are refused.
         """
         self._run = run
         self._max_batch = max_batch
         self._max_queued = max_queued
+        self._max_seconds = max_seconds
+        self._called: float | None = None
         self._queue: deque[tuple[Item, Future[Result]]] = deque()
         self._change = threading.Condition()
         self._stopping = False
@@ -38,19 +54,29 @@ class Batcher(Generic[Item, Result]):
     @property
     def alive(self) -> bool:
         """Whether items are being worked on."""
-        return self._thread.is_alive() and not self._stopping
+        return self._thread.is_alive() and not self._stopping and not self._hung
+
+    @property
+    def queued(self) -> int:
+        """Items waiting."""
+        return len(self._queue)
+
+    @property
+    def _hung(self) -> bool:
+        called = self._called
+        return called is not None and time.monotonic() - called > self._max_seconds
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Refuse new items, finish those admitted, and end the thread."""
+        """Refuse new items, finish those admitted, and end the thread; a thread that hangs is left behind."""
         with self._change:
             self._stopping = True
             self._change.notify_all()
-        if self._thread.is_alive():
-            self._thread.join()
+        while self._thread.is_alive() and not self._hung:
+            self._thread.join(_GLANCE)
 
     async def submit(self, items: Sequence[Item]) -> list[Result]:
         """Queue `items` together and wait for their results, in order.
@@ -59,7 +85,7 @@ class Batcher(Generic[Item, Result]):
 
         Raises:
             Overloaded: the queue has no room for all of them; none was queued.
-            ModelStopped: the thread is not running.
+            ModelStopped: the thread is not running, or has hung.
             Exception: what `run` raised for the batch that an item was in.
         """
         futures: list[Future[Result]] = [Future() for _ in items]
@@ -70,7 +96,14 @@ class Batcher(Generic[Item, Result]):
                 raise Overloaded("Too many faces are waiting for the model; try again shortly.")
             self._queue.extend(zip(items, futures, strict=True))
             self._change.notify_all()
-        return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
+        results = asyncio.gather(*map(asyncio.wrap_future, futures))
+        try:
+            while not (await asyncio.wait([results], timeout=_GLANCE))[0]:
+                if self._hung:
+                    raise ModelStopped("The model has hung; the service needs a restart.")
+        finally:
+            results.cancel()
+        return list(results.result())
 
     def _work(self) -> None:
         try:
@@ -100,6 +133,7 @@ class Batcher(Generic[Item, Result]):
         return batch
 
     def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:
+        self._called = time.monotonic()
         try:
             results = self._run([item for item, _ in batch])
             if len(results) != len(batch):
@@ -112,5 +146,7 @@ class Batcher(Generic[Item, Result]):
             for _, future in batch:
                 future.set_exception(ModelStopped("The model stopped while it worked on this picture."))
             raise
+        finally:
+            self._called = None
         for (_, future), result in zip(batch, results, strict=True):
             future.set_result(result)

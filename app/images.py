@@ -52,6 +52,7 @@ class Picture:
 
     Attributes:
         width, height: of the upright picture, in pixels.
+        format: one of `FORMATS`.
     """
 
     def __init__(self, data: bytes, *, max_bytes: int, max_pixels: int) -> None:
@@ -71,6 +72,7 @@ class Picture:
             raise InvalidImage("The file is empty.")
         self._data = data
         with self._open() as picture:
+            self.format = str(picture.format)
             width, height = picture.size
             if width * height > max_pixels:
                 raise TooManyPixels(f"A picture may have at most {max_pixels} pixels; this one has {width} x {height}.")

@@ -1,22 +1,34 @@
 """Assembles the service. `uvicorn app.main:app` serves it; nothing heavy happens at import."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
 
-from app import __version__, problems
-from app.analyzer import Analyzer, Crop, Probabilities
+from app import __version__, errors, problems, record, requestlog
+from app.access import Access, Rate
+from app.analyzer import Analyzer, Crop, Found, Probabilities
 from app.batcher import Batcher
 from app.classifier import Classifier
+from app.emotions import LABELS
 from app.faces import FaceDetector
-from app.middleware import ConciseStart, RequestId
+from app.metrics import Metrics
+from app.middleware import ConciseStart, Headings
+from app.patience import Patience
+from app.requestlog import RequestLog
 from app.routers import info, predict
+from app.schemas import Prediction
 from app.settings import Settings
+
+_LOG = logging.getLogger("uvicorn.error")
 
 _DESCRIPTION = """Finds the faces in a picture and names the expression that each shows.
 
@@ -31,15 +43,17 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
         classifier: loaded from `settings.model_path` when the service starts, when None.
     """
     settings = settings or Settings()
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         detector = FaceDetector(settings.cascade_path)
         model = await asyncio.to_thread(_classifier, settings) if classifier is None else classifier
         await asyncio.to_thread(model.warm)
-        batcher = _batcher(model, settings)
+        batcher = _batcher(model, settings, metrics)
         batcher.start()
-        with ThreadPoolExecutor(settings.picture_threads, "pictures") as pool:
+        pool = ThreadPoolExecutor(settings.picture_threads, "pictures")
+        try:
             app.state.card = model.card
             app.state.batcher = batcher
             app.state.analyzer = Analyzer(
@@ -50,8 +64,14 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
                 max_bytes=settings.max_file_bytes,
                 max_pixels=settings.max_pixels,
                 max_in_flight=settings.max_in_flight,
+                on_answer=_noting(metrics),
             )
+            metrics.watch(_about(model), lambda: batcher.queued, lambda: app.state.analyzer.in_flight, LABELS)
+            if not settings.api_keys:
+                _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
             yield
+        finally:
+            pool.shutdown(cancel_futures=True)
             await asyncio.to_thread(batcher.stop)
 
     app = FastAPI(
@@ -63,24 +83,76 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
         redoc_url=None,
     )
     app.state.settings = settings
-    app.add_middleware(RequestId)
-    app.add_middleware(ConciseStart)
+    app.state.metrics = metrics
+    requestlog.install()
+    _add_middleware(app, settings, metrics)
     problems.install(app)
     app.include_router(info.router)
-    app.include_router(predict.router)
+    app.include_router(predict.router, **_guards(settings))
     app.mount("/static", StaticFiles(directory=info.STATIC), name="static")
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """From the innermost to the outermost."""
+    app.add_middleware(Patience, seconds=settings.body_seconds)
+    if settings.max_requests_per_minute is not None:
+        app.add_middleware(Rate, per_minute=settings.max_requests_per_minute)
+    app.add_middleware(Access, digests=settings.api_keys, origins=settings.cors_origins)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", "X-API-Key", "X-Request-ID", "traceparent"],
+            expose_headers=["X-Request-ID", "Retry-After", "traceparent"],
+        )
+    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(Headings)
+    app.add_middleware(ConciseStart)
+
+
+def _guards(settings: Settings) -> dict[str, Any]:
+    """What the description of the API says about keys and rates, where there are any; `app.access` enforces them."""
+    refusals = ([errors.KeyRequired] if settings.api_keys else []) + (
+        [errors.TooManyRequests] if settings.max_requests_per_minute else []
+    )
+    key = Security(APIKeyHeader(name="X-API-Key", auto_error=False))
+    return {"dependencies": [key] if settings.api_keys else [], "responses": problems.responses(*refusals)}
+
+
+def _noting(metrics: Metrics) -> Callable[[Found, Prediction], None]:
+    """A function that enters an answered picture into the metrics and the line of its request."""
+
+    def note(found: Found, prediction: Prediction) -> None:
+        stages = prediction.timings_ms.model_dump(exclude={"total"})
+        record.answered(found.format, found.size.width, found.size.height, len(prediction.faces), stages)
+        seconds = {stage: milliseconds / 1000 for stage, milliseconds in stages.items()}
+        metrics.picture((face.emotion for face in prediction.faces), seconds)
+
+    return note
+
+
+def _about(model: Classifier) -> dict[str, str]:
+    card = model.card
+    return {"name": card.name, "version": card.version, "sha256": card.sha256}
 
 
 def _classifier(settings: Settings) -> Classifier:
     return Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
 
 
-def _batcher(model: Classifier, settings: Settings) -> Batcher[Crop, Probabilities]:
+def _batcher(model: Classifier, settings: Settings, metrics: Metrics) -> Batcher[Crop, Probabilities]:
     def run(crops: list[Crop]) -> list[Probabilities]:
+        metrics.batch(len(crops))
         return list(model.predict(np.stack(crops)))
 
-    return Batcher(run, max_batch=settings.max_batch, max_queued=settings.max_queued_faces)
+    return Batcher(
+        run,
+        max_batch=settings.max_batch,
+        max_queued=settings.max_queued_faces,
+        max_seconds=settings.model_seconds,
+    )
 
 
 app = create_app()
