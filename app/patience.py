@@ -63,13 +63,10 @@ class Patience:
 
 
 class PatientProtocol(H11Protocol):
-    """Uvicorn's HTTP/1.1 with deadlines for what comes before and after the service's own: heads, and leftover bodies.
+    """Uvicorn's HTTP/1.1 with deadlines for what `Patience` does not see: heads, and what follows an early answer."""
 
-    Subclasses set both times, in seconds.
-    """
-
-    head_seconds: float
-    body_seconds: float
+    head_seconds = 10.0
+    body_seconds = 60.0
     _timer: asyncio.TimerHandle | None = None
     _awaited: object = None
 
@@ -111,3 +108,8 @@ class PatientProtocol(H11Protocol):
     def _give_up(self) -> None:
         if not self.transport.is_closing():
             self.transport.abort()
+
+
+def protocol(*, head_seconds: float, body_seconds: float) -> type[PatientProtocol]:
+    """Uvicorn's `http` setting: a connection is closed whose head, or whose body, has not arrived in time."""
+    return type("Protocol", (PatientProtocol,), {"head_seconds": head_seconds, "body_seconds": body_seconds})

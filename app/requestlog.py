@@ -85,12 +85,11 @@ class RequestLog:
 
 def install() -> None:
     """Send the lines to standard output, unless the log has been given somewhere else to go."""
+    LOG.setLevel(logging.INFO)
     if not LOG.hasHandlers():
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         LOG.addHandler(handler)
-        LOG.setLevel(logging.INFO)
-        LOG.propagate = False
 
 
 def _route(scope: Scope) -> str:
