@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app import parts
 from app.card import Card
 from app.emotions import EMOTIONS
 from app.errors import NoFace, Overloaded
@@ -58,13 +59,15 @@ class Analyzer:
         max_bytes: int,
         max_pixels: int,
         max_in_flight: int,
+        max_parts: int = parts.MAX_PARTS,
+        max_scans: int = parts.MAX_SCANS,
         on_answer: Callable[[Found, Prediction], None] | None = None,
     ) -> None:
         """
         Args:
             classify: crops -> float32 [7] for each, in order.
             pool: runs decoding and detection.
-            max_bytes, max_pixels: of one picture.
+            max_bytes, max_pixels, max_parts, max_scans: of one picture.
             max_in_flight: pictures admitted at once.
             on_answer: told of every picture that was answered.
         """
@@ -72,8 +75,12 @@ class Analyzer:
         self._card = card
         self._classify = classify
         self._pool = pool
-        self._max_bytes = max_bytes
-        self._max_pixels = max_pixels
+        self._limits = {
+            "max_bytes": max_bytes,
+            "max_pixels": max_pixels,
+            "max_parts": max_parts,
+            "max_scans": max_scans,
+        }
         self._room = self._places = max_in_flight
         self._on_answer = on_answer
         self._model = ModelName(name=card.name, version=card.version)
@@ -144,7 +151,7 @@ class Analyzer:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace.
         """
         started = time.perf_counter()
-        picture = Picture(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        picture = Picture(data, **self._limits)
         grey = picture.luma(SEARCH_SIDE)
         decoded = time.perf_counter()
         boxes = self._detector.find(grey)

@@ -64,6 +64,8 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
                 max_bytes=settings.max_file_bytes,
                 max_pixels=settings.max_pixels,
                 max_in_flight=settings.max_in_flight,
+                max_parts=settings.max_parts,
+                max_scans=settings.max_scans,
                 on_answer=_noting(metrics),
             )
             metrics.watch(_about(model), lambda: batcher.queued, lambda: app.state.analyzer.in_flight, LABELS)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Posit
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.classifier import Engine, Precision
+from app.parts import MAX_PARTS, MAX_SCANS
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -66,6 +67,10 @@ class Settings(BaseSettings):
     max_file_bytes: PositiveInt = Field(20 * 2**20, description="Largest picture, in bytes.")
     max_request_bytes: PositiveInt = Field(64 * 2**20, description="Largest body of a batch request, in bytes.")
     max_pixels: PositiveInt = Field(50_000_000, description="Largest picture, in pixels, before decoding.")
+    max_parts: PositiveInt = Field(
+        MAX_PARTS, description="Most segments, chunks or blocks of one picture's file, before it is parsed."
+    )
+    max_scans: PositiveInt = Field(MAX_SCANS, description="Most scans of a progressive JPEG, before it is decoded.")
     max_files: PositiveInt = Field(16, description="Most pictures in one batch request.")
     max_in_flight: PositiveInt = Field(64, description="Pictures admitted at once; more are refused with 503.")
     max_queued_faces: PositiveInt = Field(256, description="Faces waiting for the model; more are refused with 503.")
