@@ -98,7 +98,8 @@ async def _files(request: Request, field: str, stream: AsyncGenerator[bytes, Non
         files = form.getlist(field)
         uploads = [Upload(file.filename, await file.read()) for file in files if isinstance(file, UploadFile)]
     finally:
-        await form.close()
+        for part in parser._files_to_close_on_error:  # Unlike the form's own files, also one that was cut short.
+            part.close()
     if not uploads or len(uploads) != len(files):
         raise InvalidRequest(f'The multipart field "{field}" must hold a file.')
     return uploads
