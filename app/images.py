@@ -40,10 +40,21 @@ _UPRIGHT = {
 _SIDEWAYS = range(5, 9)
 """EXIF orientations that exchange width and height."""
 
-_PNG_EXIF = (b"eXIf", b"Raw profile type ", b"XML:com.adobe.xmp")
-"""The chunks of a PNG that may tell an orientation."""
+_PNG_EXIF = (b"eXIf", b"tEXtRaw profile", b"zTXtRaw profile", b"iTXtRaw profile", b"iTXtXML:", b"tEXtXML:")
+"""How those chunks of a PNG begin that may tell an orientation."""
 
-_CORRUPT = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, struct.error)
+_CORRUPT = (
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    EOFError,
+    struct.error,
+)
 """What Pillow's decoders raise on bytes that are not what their header promises."""
 
 _STRIP = 256
@@ -162,7 +173,7 @@ def _unidentified(data: bytes) -> InvalidImage | UnsupportedFormat:
 
 
 def _orientation(picture: ImageFile.ImageFile, data: bytes) -> int:
-    if picture.format == "PNG" and not any(name in data for name in _PNG_EXIF):
+    if picture.format == "PNG" and not any(chunk.startswith(_PNG_EXIF) for chunk in parts.png_chunks(data)):
         return 1  # Pillow would decode all pixels to look for it behind them.
     try:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))

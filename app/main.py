@@ -71,7 +71,8 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
             metrics.watch(_about(model), lambda: batcher.queued, lambda: app.state.analyzer.in_flight, LABELS)
             if not settings.api_keys:
                 _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
-            yield
+            with requestlog.writing():
+                yield
         finally:
             pool.shutdown(cancel_futures=True)
             await asyncio.to_thread(batcher.stop)
@@ -86,7 +87,6 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     )
     app.state.settings = settings
     app.state.metrics = metrics
-    requestlog.install()
     _add_middleware(app, settings, metrics)
     problems.install(app)
     app.include_router(info.router)

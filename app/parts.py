@@ -16,6 +16,11 @@ _SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """In the data of a JPEG's scan, what begins the next segment; neither a stuffed byte nor a restart marker does."""
 
 _SOS, _EOI = 0xDA, 0xD9
+_SCAN = bytes([0xFF, _SOS])
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_SEQUENTIAL = frozenset({0xC0, 0xC1})
+"""Frames that are one scan, if that has all components; what follows it is not decoded."""
+
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers of a JPEG that have no body."""
 
@@ -32,7 +37,7 @@ def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS
         InvalidImage: there are more.
     """
     scans = 0
-    for number, is_scan in enumerate(_parts(data), 1):
+    for number, is_scan in enumerate(_parts(data, max_scans), 1):
         scans += is_scan
         if number > max_parts:
             raise InvalidImage(f"The file consists of more than {max_parts} parts.")
@@ -40,19 +45,28 @@ def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS
             raise InvalidImage(f"A JPEG may have at most {max_scans} scans.")
 
 
-def _parts(data: bytes) -> Iterator[bool]:
+def png_chunks(data: bytes) -> Iterator[bytes]:
+    """The name of each chunk of a PNG, with the first bytes of its body."""
+    at = 8
+    while at < len(data):
+        yield data[at + 4 : at + 40]
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+
+
+def _parts(data: bytes, max_scans: int) -> Iterator[bool]:
     """For each part, whether it is a scan. Bytes between parts count as parts: they are skipped one by one as well."""
     if data.startswith(b"\xff\xd8"):
-        return _jpeg(data)
+        return _jpeg(data, max_scans)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png(data)
+        return (False for _ in png_chunks(data))
     if data.startswith((b"GIF87a", b"GIF89a")):
         return _gif(data)
     return iter(())
 
 
-def _jpeg(data: bytes) -> Iterator[bool]:
-    at, scanned = 2, False
+def _jpeg(data: bytes, max_scans: int) -> Iterator[bool]:
+    """Up to the first scan; up to the last, if there may be too many."""
+    at, frame, scanned = 2, (0, 0), False
     while at + 1 < len(data):
         marker = data[at + 1]
         is_scan = False
@@ -63,20 +77,20 @@ def _jpeg(data: bytes) -> Iterator[bool]:
         elif marker in _ALONE or marker == _EOI:
             at += 2
         else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            if marker in _FRAMES:
+                frame = (marker, data[at + 9] if at + 9 < len(data) else 0)
             is_scan = marker == _SOS
+            single = is_scan and frame[0] in _SEQUENTIAL and data[at + 4 : at + 5] == bytes(frame[1:])
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            # Other bytes may look like a scan too; only if there are many of them is it worth a closer look.
+            if is_scan and not scanned and (single or data.count(_SCAN, at) < max_scans):
+                yield True
+                return
         yield is_scan
         scanned = scanned or is_scan
         if scanned:
             following = _SEGMENT.search(data, at)
             at = len(data) if following is None else following.start()
-
-
-def _png(data: bytes) -> Iterator[bool]:
-    at = 8
-    while at < len(data):
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
-        yield False
 
 
 def _gif(data: bytes) -> Iterator[bool]:

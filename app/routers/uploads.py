@@ -69,7 +69,7 @@ ONE_UPLOAD_BODY = {
         "required": True,
         "content": {
             "multipart/form-data": _form("file", {**_FILE, "description": "The picture."}),
-            "application/octet-stream": {"schema": _FILE},
+            "application/octet-stream": {"schema": {**_FILE, "minLength": 1}},
         },
     }
 }
@@ -77,7 +77,9 @@ MANY_UPLOADS_BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": _form("files", {"type": "array", "items": _FILE, "description": "The pictures."})
+            "multipart/form-data": _form(
+                "files", {"type": "array", "items": _FILE, "minItems": 1, "description": "The pictures."}
+            )
         },
     }
 }
