@@ -11,14 +11,14 @@ from PIL import Image
 
 from app import parts
 from app.errors import InvalidImage
-from tests import crafted
+from bench import crafted
 from tests.conftest import ROOT, encoded
 
 OUTCOMES = {"found", "no_face", "invalid_image", "too_many_pixels"}
 
 
 def test_crafted_pictures_cost_little() -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.crafted", "metadata"]
+    command = [sys.executable, "-W", "ignore", "-m", "bench.crafted", "metadata"]
     output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
     results = {line["picture"]: line for line in map(json.loads, output.splitlines())}
     assert set(results) == set(crafted.METADATA)

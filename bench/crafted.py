@@ -1,6 +1,6 @@
 """Pictures made to cost more than they should, and what each costs the service: processor seconds and megabytes.
 
-    python -m tests.crafted [metadata | pixels]
+    python -m bench.crafted [metadata | pixels]
 
 prints one line of JSON for each.
 """
@@ -218,7 +218,7 @@ def _kilobytes(name: str) -> int:
 def main() -> None:
     kinds = {"metadata": METADATA, "pixels": PIXELS}
     for name, cost in costs(kinds[sys.argv[1]] if sys.argv[1:] else METADATA | PIXELS).items():
-        print(json.dumps({"picture": name, **cost}))  # noqa: T201
+        print(json.dumps({"picture": name, **cost}))
 
 
 if __name__ == "__main__":
