@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from skimage import data
 
 from app.errors import StartError
@@ -124,3 +125,25 @@ def test_a_broken_cascade_stops_the_start(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(StartError, match="not a readable"):
         FaceDetector(path)
+
+
+def test_four_threads_find_the_same_boxes_five_hundred_times(
+    detector: FaceDetector, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
+) -> None:
+    pictures = [
+        np.asarray(Image.fromarray(person).convert("L").resize((side, side)))
+        for person in (astronaut, hopper)
+        for side in (100, 130)
+    ]
+    expected = [detector.find(picture) for picture in pictures]
+    assert any(expected)
+
+    def search(start: int) -> list[int]:
+        return [
+            number
+            for number in range(start, start + 500)
+            if detector.find(pictures[number % 4]) != expected[number % 4]
+        ]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(search, range(4))) == [[]] * 4

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -116,3 +118,30 @@ def test_a_client_that_never_ends_does_not_keep_it_from_stopping(portrait: bytes
             assert httpx2.post(f"{url}/predict", content=portrait, timeout=60).status_code == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
+
+
+def written(process: subprocess.Popen[bytes]) -> int:
+    """Bytes that a process has given to files, pipes and terminals; what it sends through sockets is not among them."""
+    lines = Path(f"/proc/{process.pid}/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["wchar"])
+
+
+def files(process: subprocess.Popen[bytes]) -> list[str]:
+    """What a process has open, other than sockets and pipes."""
+    opened = [os.readlink(file) for file in Path(f"/proc/{process.pid}/fd").iterdir()]
+    return sorted(file for file in opened if file.startswith("/"))
+
+
+def test_nothing_of_a_hundred_large_pictures_is_written_anywhere(portrait: bytes) -> None:
+    segment = b"\xff\xfe" + (65_002).to_bytes(2, "big") + bytes(65_000)
+    large = portrait[:2] + segment * 235 + portrait[2:]
+    assert len(large) > 15_000_000
+    with started() as (url, process):
+        before, opened = written(process), files(process)
+        with httpx2.Client(base_url=url, timeout=60) as client:
+            for number in range(100):
+                upload: dict[str, Any] = {"content": large} if number % 2 else {"files": {"file": ("name.jpg", large)}}
+                assert client.post("/predict", **upload).json()["emotion"] == "happy"
+        lines = 100 * 1000
+        assert written(process) - before < lines
+        assert files(process) == opened
