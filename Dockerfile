@@ -11,16 +11,16 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
 CMD ["python", "-m", "app"]
 
 FROM base AS lite
-COPY requirements-lite.txt .
-RUN pip install --no-cache-dir --requirement requirements-lite.txt
+COPY requirements-lite.lock .
+RUN pip install --no-cache-dir --require-hashes --requirement requirements-lite.lock
 COPY models/emotion_vgg16.json models/emotion_vgg16.tflite models/
 COPY app app
 ENV EMOTION_ENGINE=litert
 USER 1000
 
 FROM base AS full
-COPY requirements.txt .
-RUN pip install --no-cache-dir --requirement requirements.txt
+COPY requirements.lock .
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
 COPY models models
 COPY app app
 USER 1000

@@ -6,6 +6,7 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
+from app.patience import protocol
 from app.settings import Settings
 
 
@@ -16,7 +17,15 @@ def main() -> None:
     except ValidationError as error:
         sys.exit("\n".join(f"Cannot start: setting {one['loc'][0]}: {one['msg']}" for one in error.errors()))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
-    uvicorn.run("app.main:app", host=settings.host, port=settings.port)
+    uvicorn.run(
+        "app.main:app",
+        host=settings.host,
+        port=settings.port,
+        http=protocol(head_seconds=settings.head_seconds, body_seconds=settings.body_seconds),
+        timeout_graceful_shutdown=settings.stop_seconds,
+        access_log=False,  # Every request has its line already.
+        server_header=False,
+    )
 
 
 if __name__ == "__main__":

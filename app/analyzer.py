@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app import annotate
+from app import annotate, parts
 from app.card import Card
 from app.emotions import EMOTIONS, LABELS
 from app.errors import InvalidRequest, NoFace, NotSupported, Overloaded
@@ -38,6 +38,7 @@ class Found:
         size: of the upright picture.
         boxes: largest first; at least one.
         crops: the classifier's input for each box, float32 [96, 96, 3] in [0, 1].
+        format: of the file, in Pillow's words.
         decode_ms, detect_ms: time spent; detection includes cropping.
     """
 
@@ -45,6 +46,7 @@ class Found:
     size: ImageSize
     boxes: list[Box]
     crops: list[Crop]
+    format: str
     decode_ms: float
     detect_ms: float
 
@@ -80,25 +82,39 @@ class Analyzer:
         max_pixels: int,
         max_in_flight: int,
         explain: Callable[[Crop, int], Awaitable[Heat]] | None = None,
+        max_parts: int = parts.MAX_PARTS,
+        max_scans: int = parts.MAX_SCANS,
+        on_answer: Callable[[Found, Prediction], None] | None = None,
     ) -> None:
         """
         Args:
             classify: crops -> float32 [7] for each, in order.
             pool: runs decoding and detection.
-            max_bytes, max_pixels: of one picture.
+            max_bytes, max_pixels, max_parts, max_scans: of one picture.
             max_in_flight: pictures admitted at once.
             explain: crop and number of a label -> float32 [m, n], the evidence for it in each part of the crop; None
                 where the model cannot tell.
+            on_answer: told of every picture that was answered.
         """
         self._detector = detector
         self._card = card
         self._classify = classify
         self._pool = pool
-        self._max_bytes = max_bytes
-        self._max_pixels = max_pixels
-        self._room = max_in_flight
+        self._limits = {
+            "max_bytes": max_bytes,
+            "max_pixels": max_pixels,
+            "max_parts": max_parts,
+            "max_scans": max_scans,
+        }
+        self._room = self._places = max_in_flight
         self._explain = explain
+        self._on_answer = on_answer
         self._model = ModelName(name=card.name, version=card.version)
+
+    @property
+    def in_flight(self) -> int:
+        """Pictures admitted at the moment."""
+        return self._places - self._room
 
     def check_room(self, pictures: int = 1) -> None:
         """Refuse early, before a picture is even read.
@@ -216,6 +232,8 @@ class Analyzer:
                 total=_milliseconds(ended - started),
             ),
         )
+        if self._on_answer is not None:
+            self._on_answer(found, prediction)
         return prediction, found.picture
 
     def find(self, data: bytes) -> Found:
@@ -225,7 +243,7 @@ class Analyzer:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace.
         """
         started = time.perf_counter()
-        picture = Picture(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        picture = Picture(data, **self._limits)
         grey = picture.luma(SEARCH_SIDE)
         decoded = time.perf_counter()
         boxes = self._detector.find(grey)
@@ -241,6 +259,7 @@ class Analyzer:
             size=ImageSize(width=picture.width, height=picture.height),
             boxes=[_rescaled(box, grey, picture.width, picture.height) for box in boxes],
             crops=[model_input(enlarge(detail)) for detail in details],
+            format=picture.format,
             decode_ms=_milliseconds(decoded - started),
             detect_ms=_milliseconds(time.perf_counter() - decoded),
         )

@@ -1,7 +1,7 @@
 """The parts that answer pictures, put together from the settings: for the service, and for programs without one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.analyzer import Analyzer, Crop, Heat, Probabilities
+from app.analyzer import Analyzer, Crop, Found, Heat, Probabilities
 from app.batcher import Batcher
 from app.card import Card
 from app.classifier import Classifier
 from app.faces import FaceDetector
+from app.schemas import Prediction
 from app.settings import Settings
 
 
@@ -26,12 +27,20 @@ class Parts(NamedTuple):
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, classifier: Classifier | None = None) -> AsyncIterator[Parts]:
+async def assembled(
+    settings: Settings,
+    classifier: Classifier | None = None,
+    *,
+    on_batch: Callable[[int], None] | None = None,
+    on_answer: Callable[[Found, Prediction], None] | None = None,
+) -> AsyncIterator[Parts]:
     """Load and start the parts; stop them at the end, after what they have admitted.
 
     Args:
         settings: of every part.
         classifier: loaded from `settings.model_path` when None.
+        on_batch: told the size of every batch.
+        on_answer: told of every picture that was answered.
 
     Raises:
         StartError: a file is missing or wrong.
@@ -39,13 +48,14 @@ async def assembled(settings: Settings, classifier: Classifier | None = None) ->
     detector = FaceDetector(settings.cascade_path)
     model = await asyncio.to_thread(_classifier, settings) if classifier is None else classifier
     await asyncio.to_thread(model.warm)
-    batcher = _batcher(model, settings)
+    batcher = _batcher(model, settings, on_batch)
     batcher.start()
 
     async def explain(crop: Crop, label: int) -> Heat:
         return await batcher.call(partial(model.explain, crop, label))
 
-    with ThreadPoolExecutor(settings.picture_threads, "pictures") as pool:
+    pool = ThreadPoolExecutor(settings.picture_threads, "pictures")
+    try:
         analyzer = Analyzer(
             detector,
             model.card,
@@ -54,20 +64,32 @@ async def assembled(settings: Settings, classifier: Classifier | None = None) ->
             max_bytes=settings.max_file_bytes,
             max_pixels=settings.max_pixels,
             max_in_flight=settings.max_in_flight,
+            max_parts=settings.max_parts,
+            max_scans=settings.max_scans,
             explain=explain if model.explains else None,
+            on_answer=on_answer,
         )
-        try:
-            yield Parts(model.card, batcher, analyzer)
-        finally:
-            await asyncio.to_thread(batcher.stop)
+        yield Parts(model.card, batcher, analyzer)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        await asyncio.to_thread(batcher.stop)
 
 
 def _classifier(settings: Settings) -> Classifier:
     return Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
 
 
-def _batcher(model: Classifier, settings: Settings) -> Batcher[Crop, Probabilities]:
+def _batcher(
+    model: Classifier, settings: Settings, on_batch: Callable[[int], None] | None
+) -> Batcher[Crop, Probabilities]:
     def run(crops: list[Crop]) -> list[Probabilities]:
+        if on_batch is not None:
+            on_batch(len(crops))
         return list(model.predict(np.stack(crops)))
 
-    return Batcher(run, max_batch=settings.max_batch, max_queued=settings.max_queued_faces)
+    return Batcher(
+        run,
+        max_batch=settings.max_batch,
+        max_queued=settings.max_queued_faces,
+        max_seconds=settings.model_seconds,
+    )

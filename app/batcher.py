@@ -6,7 +6,9 @@ Knows nothing about faces, models or HTTP.
 """
 
 import asyncio
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -19,19 +21,33 @@ Result = TypeVar("Result")
 Answer = TypeVar("Answer")
 
 
+_GLANCE = 1.0
+"""Seconds between looks at whether the thread still gets on."""
+
+
 class Batcher(Generic[Item, Result]):
     """Collects items into batches for `run`, which must return one result for each item, in order."""
 
-    def __init__(self, run: Callable[[list[Item]], Sequence[Result]], *, max_batch: int, max_queued: int) -> None:
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        *,
+        max_batch: int,
+        max_queued: int,
+        max_seconds: float = math.inf,
+    ) -> None:
         """
         Args:
             run: called in the batcher's own thread only, with 1 to `max_batch` items.
             max_batch: most items of one call.
             max_queued: most items waiting; more are refused.
+            max_seconds: one call that takes longer has hung; until it returns, callers are refused.
         """
         self._run = run
         self._max_batch = max_batch
         self._max_queued = max_queued
+        self._max_seconds = max_seconds
+        self._called: float | None = None
         self._queue: deque[tuple[Item, Future[Result]]] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._change = threading.Condition()
@@ -41,19 +57,29 @@ class Batcher(Generic[Item, Result]):
     @property
     def alive(self) -> bool:
         """Whether items are being worked on."""
-        return self._thread.is_alive() and not self._stopping
+        return self._thread.is_alive() and not self._stopping and not self._hung
+
+    @property
+    def queued(self) -> int:
+        """Items waiting."""
+        return len(self._queue)
+
+    @property
+    def _hung(self) -> bool:
+        called = self._called
+        return called is not None and time.monotonic() - called > self._max_seconds
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Refuse new items, finish those admitted, and end the thread."""
+        """Refuse new items, finish those admitted, and end the thread; a thread that hangs is left behind."""
         with self._change:
             self._stopping = True
             self._change.notify_all()
-        if self._thread.is_alive():
-            self._thread.join()
+        while self._thread.is_alive() and not self._hung:
+            self._thread.join(_GLANCE)
 
     async def submit(self, items: Sequence[Item]) -> list[Result]:
         """Queue `items` together and wait for their results, in order.
@@ -62,7 +88,7 @@ class Batcher(Generic[Item, Result]):
 
         Raises:
             Overloaded: the queue has no room for all of them; none was queued.
-            ModelStopped: the thread is not running.
+            ModelStopped: the thread is not running, or has hung.
             Exception: what `run` raised for the batch that an item was in.
         """
         futures: list[Future[Result]] = [Future() for _ in items]
@@ -70,7 +96,8 @@ class Batcher(Generic[Item, Result]):
             self._check_room(len(items))
             self._queue.extend(zip(items, futures, strict=True))
             self._change.notify_all()
-        return list(await asyncio.gather(*map(asyncio.wrap_future, futures)))
+        results: list[Result] = await self._awaited(asyncio.gather(*map(asyncio.wrap_future, futures)))
+        return results
 
     async def call(self, function: Callable[[], Answer]) -> Answer:
         """Call `function` in the batcher's own thread, after at most one more batch, and wait for its result.
@@ -84,7 +111,16 @@ class Batcher(Generic[Item, Result]):
             self._check_room(1)
             self._calls.append((function, future))
             self._change.notify_all()
-        return await asyncio.wrap_future(future)
+        return await self._awaited(asyncio.wrap_future(future))
+
+    async def _awaited(self, result: "asyncio.Future[Answer]") -> Answer:
+        try:
+            while not (await asyncio.wait([result], timeout=_GLANCE))[0]:
+                if self._hung:
+                    raise ModelStopped("The model has hung; the service needs a restart.")
+        finally:
+            result.cancel()
+        return result.result()
 
     def _check_room(self, places: int) -> None:
         if not self.alive:
@@ -131,6 +167,7 @@ class Batcher(Generic[Item, Result]):
             function, future = self._calls.popleft()
         if not future.set_running_or_notify_cancel():
             return
+        self._called = time.monotonic()
         try:
             future.set_result(function())
         except Exception as error:  # noqa: BLE001 - its caller's answer, as in `_answer`
@@ -138,8 +175,11 @@ class Batcher(Generic[Item, Result]):
         except BaseException:
             future.set_exception(ModelStopped("The model stopped while it worked on this picture."))
             raise
+        finally:
+            self._called = None
 
     def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:
+        self._called = time.monotonic()
         try:
             results = self._run([item for item, _ in batch])
             if len(results) != len(batch):
@@ -152,5 +192,7 @@ class Batcher(Generic[Item, Result]):
             for _, future in batch:
                 future.set_exception(ModelStopped("The model stopped while it worked on this picture."))
             raise
+        finally:
+            self._called = None
         for (_, future), result in zip(batch, results, strict=True):
             future.set_result(result)

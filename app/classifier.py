@@ -131,6 +131,7 @@ def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TEST_TMPDIR", os.devnull)  # absl would look for a writable folder at import, and insist.
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
@@ -149,7 +150,7 @@ def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
 def _compiled(model: Any) -> Infer:
     import tensorflow as tf  # noqa: PLC0415
 
-    graph = tf.function(lambda faces: model(faces, training=False), jit_compile=False)
+    graph = tf.function(lambda faces: model(faces, training=False), autograph=False, jit_compile=False)
 
     def infer(faces: Floats) -> Floats:
         return np.asarray(graph(tf.constant(faces)))

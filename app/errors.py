@@ -60,6 +60,26 @@ class TooManyPixels(ServiceError):
     status, code, title = 413, "too_many_pixels", "The picture has too many pixels"
 
 
+class TooSlow(ServiceError):
+    status, code, title = 408, "too_slow", "The request took too long to arrive"
+
+
+class KeyRequired(ServiceError):
+    status, code, title = 401, "key_required", "A valid API key is needed"
+
+
+class ForeignOrigin(ServiceError):
+    status, code, title = 403, "foreign_origin", "Pages of this origin may not connect"
+
+
+class TooManyRequests(ServiceError):
+    status, code, title = 429, "too_many_requests", "The client has sent too many requests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class NoFace(ServiceError):
     status, code, title = 400, "no_face", "No face was found"
 

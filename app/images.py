@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
+from app import parts
 from app.errors import FileTooLarge, InvalidImage, TooManyPixels, UnsupportedFormat
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF")
@@ -39,8 +40,25 @@ _UPRIGHT = {
 _SIDEWAYS = range(5, 9)
 """EXIF orientations that exchange width and height."""
 
-_CORRUPT = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, struct.error)
+_PNG_EXIF = (b"eXIf", b"tEXtRaw profile", b"zTXtRaw profile", b"iTXtRaw profile", b"iTXtXML:", b"tEXtXML:")
+"""How those chunks of a PNG begin that may tell an orientation."""
+
+_CORRUPT = (
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    EOFError,
+    struct.error,
+)
 """What Pillow's decoders raise on bytes that are not what their header promises."""
+
+_STRIP = 256
+"""Rows that are converted at once."""
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -52,15 +70,25 @@ class Picture:
 
     Attributes:
         width, height: of the upright picture, in pixels.
+        format: one of `FORMATS`.
     """
 
-    def __init__(self, data: bytes, *, max_bytes: int, max_pixels: int) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        max_bytes: int,
+        max_pixels: int,
+        max_parts: int = parts.MAX_PARTS,
+        max_scans: int = parts.MAX_SCANS,
+    ) -> None:
         """Check the header.
 
         Args:
             data: a JPEG, PNG, WebP, AVIF, BMP or GIF file.
             max_bytes: largest `data`.
             max_pixels: largest width x height; checked before any pixel is decoded.
+            max_parts, max_scans: see `app.parts`; checked before the header is parsed.
 
         Raises:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels.
@@ -69,12 +97,14 @@ class Picture:
             raise FileTooLarge(f"A picture may have at most {max_bytes} bytes; this one has {len(data)}.")
         if not data:
             raise InvalidImage("The file is empty.")
+        parts.check(data, max_parts=max_parts, max_scans=max_scans)
         self._data = data
         with self._open() as picture:
+            self.format = str(picture.format)
             width, height = picture.size
             if width * height > max_pixels:
                 raise TooManyPixels(f"A picture may have at most {max_pixels} pixels; this one has {width} x {height}.")
-            orientation = _orientation(picture)
+            orientation = _orientation(picture, data)
         self._turn = _UPRIGHT.get(orientation)
         self.width, self.height = (height, width) if orientation in _SIDEWAYS else (width, height)
 
@@ -116,7 +146,7 @@ class Picture:
             if short_side is not None:
                 _reduce(picture, "L" if plain else None, short_side)
             colours = _loaded(picture)
-            return self._upright(colours if colours.mode == "L" and plain else _to_rgb(colours).convert("L"))
+            return self._upright(colours if colours.mode == "L" and plain else _to_grey(colours))
 
     def _open(self) -> ImageFile.ImageFile:
         try:
@@ -156,11 +186,23 @@ def _unidentified(data: bytes) -> InvalidImage | UnsupportedFormat:
     return InvalidImage(f"The file is not a picture of a known format; {accepted} are supported.")
 
 
-def _orientation(picture: ImageFile.ImageFile) -> int:
+def _orientation(picture: ImageFile.ImageFile, data: bytes) -> int:
+    if picture.format == "PNG" and not any(chunk.startswith(_PNG_EXIF) for chunk in parts.png_chunks(data)):
+        return 1  # Pillow would decode all pixels to look for it behind them.
     try:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except _CORRUPT:
         return 1
+
+
+def _to_grey(picture: Image.Image) -> Image.Image:
+    """In strips, because each step on the way to grey is a copy."""
+    width, height = picture.size
+    grey = Image.new("L", picture.size)
+    for top in range(0, height, _STRIP):
+        strip = picture.crop((0, top, width, min(top + _STRIP, height)))
+        grey.paste(_to_rgb(strip).convert("L"), (0, top))
+    return grey
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -1,17 +1,31 @@
 """Assembles the service. `uvicorn app.main:app` serves it; nothing heavy happens at import."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
 
-from app import __version__, problems
+from app import __version__, errors, problems, record, requestlog
+from app.access import Access, Rate
+from app.analyzer import Found
 from app.assembly import assembled
+from app.card import Card
 from app.classifier import Classifier
-from app.middleware import ConciseStart, RequestId
+from app.emotions import LABELS
+from app.metrics import Metrics
+from app.middleware import ConciseStart, Headings
+from app.patience import Patience
+from app.requestlog import RequestLog
 from app.routers import info, pictures, predict
+from app.schemas import Prediction
 from app.settings import Settings
+
+_LOG = logging.getLogger("uvicorn.error")
 
 _DESCRIPTION = """Finds the faces in a picture and names the expression that each shows.
 
@@ -26,12 +40,21 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
         classifier: loaded from `settings.model_path` when the service starts, when None.
     """
     settings = settings or Settings()
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with assembled(settings, classifier) as parts:
-            app.state.card, app.state.batcher, app.state.analyzer = parts
-            yield
+        async with assembled(settings, classifier, on_batch=metrics.batch, on_answer=_noting(metrics)) as (
+            card,
+            batcher,
+            analyzer,
+        ):
+            app.state.card, app.state.batcher, app.state.analyzer = card, batcher, analyzer
+            metrics.watch(_about(card), lambda: batcher.queued, lambda: analyzer.in_flight, LABELS)
+            if not settings.api_keys:
+                _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
+            with requestlog.writing():
+                yield
 
     app = FastAPI(
         title="Facial expression service",
@@ -42,14 +65,58 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
         redoc_url=None,
     )
     app.state.settings = settings
-    app.add_middleware(RequestId)
-    app.add_middleware(ConciseStart)
+    app.state.metrics = metrics
+    _add_middleware(app, settings, metrics)
     problems.install(app)
     app.include_router(info.router)
-    app.include_router(predict.router)
-    app.include_router(pictures.router)
+    app.include_router(predict.router, **_guards(settings))
+    app.include_router(pictures.router, **_guards(settings))
     app.mount("/static", StaticFiles(directory=info.STATIC), name="static")
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """From the innermost to the outermost."""
+    app.add_middleware(Patience, seconds=settings.body_seconds)
+    if settings.max_requests_per_minute is not None:
+        app.add_middleware(Rate, per_minute=settings.max_requests_per_minute)
+    app.add_middleware(Access, digests=settings.api_keys, origins=settings.cors_origins)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", "X-API-Key", "X-Request-ID", "traceparent"],
+            expose_headers=["X-Request-ID", "Retry-After", "traceparent"],
+        )
+    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(Headings)
+    app.add_middleware(ConciseStart)
+
+
+def _guards(settings: Settings) -> dict[str, Any]:
+    """What the description of the API says about keys and rates, where there are any; `app.access` enforces them."""
+    refusals = ([errors.KeyRequired] if settings.api_keys else []) + (
+        [errors.TooManyRequests] if settings.max_requests_per_minute else []
+    )
+    key = Security(APIKeyHeader(name="X-API-Key", auto_error=False))
+    return {"dependencies": [key] if settings.api_keys else [], "responses": problems.responses(*refusals)}
+
+
+def _noting(metrics: Metrics) -> Callable[[Found, Prediction], None]:
+    """A function that enters an answered picture into the metrics and the line of its request."""
+
+    def note(found: Found, prediction: Prediction) -> None:
+        stages = prediction.timings_ms.model_dump(exclude={"total"})
+        record.answered(found.format, found.size.width, found.size.height, len(prediction.faces), stages)
+        seconds = {stage: milliseconds / 1000 for stage, milliseconds in stages.items()}
+        metrics.picture((face.emotion for face in prediction.faces), seconds)
+
+    return note
+
+
+def _about(card: Card) -> dict[str, str]:
+    return {"name": card.name, "version": card.version, "sha256": card.sha256}
 
 
 app = create_app()

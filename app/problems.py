@@ -8,11 +8,22 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from app.errors import InvalidRequest, MalformedBody, ServiceError
+from app import record
+from app.errors import InvalidRequest, KeyRequired, MalformedBody, ServiceError, TooSlow
 from app.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
+
+ANSWER_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Of every answer; also of those to unexpected errors, which are made outside all middleware."""
+
+_HEADERS = {
+    KeyRequired.code: {"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
+    TooSlow.code: {"Connection": "close"},
+}
 
 
 def install(app: FastAPI) -> None:
@@ -45,19 +56,31 @@ def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     return described
 
 
+async def refuse(scope: Scope, receive: Receive, send: Send, error: ServiceError) -> None:
+    """Answer a request, or the opening of a WebSocket, with an error, from a middleware."""
+    response = _problem(scope["state"]["request_id"], error, str(error))
+    if scope["type"] == "http":
+        await response(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await WebSocket(scope, receive, send).send_denial_response(response)
+    else:
+        await WebSocket(scope, receive, send).close(1008, error.title)
+
+
 def _problem(
-    request: Request, error: ServiceError, detail: str, headers: dict[str, str] | None = None, **extra: Any
+    request_id: str, error: ServiceError, detail: str, headers: dict[str, str] | None = None, **extra: Any
 ) -> JSONResponse:
+    record.refused(error.code)
     problem = Problem(
         type="about:blank",
         title=error.title,
         status=error.status,
         detail=detail,
         code=error.code,
-        request_id=request.state.request_id,
+        request_id=request_id,
         **extra,
     )
-    headers = {"X-Request-ID": problem.request_id, **(headers or {})}
+    headers = {"X-Request-ID": problem.request_id, **_HEADERS.get(error.code, {}), **(headers or {})}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     content = problem.model_dump(exclude_none=True)
@@ -66,13 +89,15 @@ def _problem(
 
 async def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
-    return _problem(request, error, str(error))
+    return _problem(request.state.request_id, error, str(error))
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     errors = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
-    return _problem(request, InvalidRequest(), "The request does not fit this endpoint.", errors=errors)
+    return _problem(
+        request.state.request_id, InvalidRequest(), "The request does not fit this endpoint.", errors=errors
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -80,12 +105,15 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     plain = ServiceError()
     plain.status, plain.title, plain.code = status, status.phrase, status.name.lower()
-    return _problem(request, plain, f"{error.detail}.", dict(error.headers or {}))
+    return _problem(request.state.request_id, plain, f"{error.detail}.", dict(error.headers or {}))
 
 
 async def _client_gone(request: Request, error: Exception) -> JSONResponse:
-    return _problem(request, MalformedBody(), "The client closed the connection before the body was complete.")
+    return _problem(
+        request.state.request_id, MalformedBody(), "The client closed the connection before the body was complete."
+    )
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    return _problem(request, ServiceError(), "Something failed inside the service; the log has the details.")
+    detail = "Something failed inside the service; the log has the details."
+    return _problem(request.state.request_id, ServiceError(), detail, ANSWER_HEADERS)

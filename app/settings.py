@@ -1,17 +1,39 @@
 """The service's settings. The only reader of the environment."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.classifier import Engine, Precision
+from app.parts import MAX_PARTS, MAX_SCANS
 
 _ROOT = Path(__file__).resolve().parent.parent
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _split(value: object) -> object:
+    return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
+
+
+def _digests(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[0-9a-f]{64}", value) for value in values):
+        raise ValueError("each must be a SHA-256 digest: 64 lower-case hexadecimal digits")
+    return values
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"https?://[^/*\s]+", value) for value in values):
+        raise ValueError("each must be an origin such as https://example.org, without a path; * is not accepted")
+    return values
+
+
+_List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Separated by commas or spaces."""
 
 
 class Settings(BaseSettings):
@@ -45,6 +67,10 @@ class Settings(BaseSettings):
     max_file_bytes: PositiveInt = Field(20 * 2**20, description="Largest picture, in bytes.")
     max_request_bytes: PositiveInt = Field(64 * 2**20, description="Largest body of a batch request, in bytes.")
     max_pixels: PositiveInt = Field(50_000_000, description="Largest picture, in pixels, before decoding.")
+    max_parts: PositiveInt = Field(
+        MAX_PARTS, description="Most segments, chunks or blocks of one picture's file, before it is parsed."
+    )
+    max_scans: PositiveInt = Field(MAX_SCANS, description="Most scans of a progressive JPEG, before it is decoded.")
     max_files: PositiveInt = Field(16, description="Most pictures in one batch request.")
     max_in_flight: PositiveInt = Field(64, description="Pictures admitted at once; more are refused with 503.")
     max_queued_faces: PositiveInt = Field(256, description="Faces waiting for the model; more are refused with 503.")
@@ -52,4 +78,22 @@ class Settings(BaseSettings):
     picture_threads: PositiveInt = Field(
         default_factory=lambda: min(os.cpu_count() or 1, 8),
         description="Threads that decode pictures and find faces; the number of processors, at most 8, by default.",
+    )
+    api_keys: Annotated[_List, AfterValidator(_digests)] = Field(
+        (),
+        description="SHA-256 digests of the keys that may send pictures, separated by commas; anybody may when empty.",
+    )
+    cors_origins: Annotated[_List, AfterValidator(_origins)] = Field(
+        (), description="Origins whose pages may call the service from a browser, separated by commas."
+    )
+    max_requests_per_minute: PositiveInt | None = Field(
+        None, description="Most requests of one client in a minute; more are refused with 429. No limit by default."
+    )
+    head_seconds: PositiveFloat = Field(10, description="Seconds within which the head of a request must have arrived.")
+    body_seconds: PositiveFloat = Field(60, description="Seconds within which the body of a request must have arrived.")
+    model_seconds: PositiveFloat = Field(
+        20, description="Seconds of one call of the model after which it counts as hung."
+    )
+    stop_seconds: PositiveInt = Field(
+        15, description="Seconds that admitted requests have to finish once the service is told to stop."
     )

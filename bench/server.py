@@ -59,6 +59,11 @@ class Server:
             self._process.kill()
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
     def resident_megabytes(self) -> float:
         """Resident memory of the process and its children."""
         process = psutil.Process(self._process.pid)

@@ -4,14 +4,18 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import httpx2
 import numpy as np
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from matplotlib.cbook import get_sample_data
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,6 +23,7 @@ from skimage import data
 
 from app.classifier import Classifier
 from app.faces import FaceDetector
+from app.patience import protocol
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +95,27 @@ def service() -> Iterator[str]:
     finally:
         process.terminate()
         assert process.wait(timeout=20) == 0
+
+
+@contextmanager
+def serving(app: FastAPI, **settings: float) -> Iterator[str]:
+    """The address of `app` behind a real server in a thread; `settings` are those of `app.patience.protocol`."""
+    times = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
+    config = uvicorn.Config(app, port=free_port(), log_level="warning", http=protocol(**times))
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not server.started:
+            assert thread.is_alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{config.port}"
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -4,10 +4,11 @@ import ast
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB = {"fastapi", "starlette", "uvicorn"}
-MAY_IMPORT_WEB = {"__main__.py", "main.py", "middleware.py", "problems.py"}
+MAY_IMPORT_WEB = {"__main__.py", "access.py", "main.py", "middleware.py", "patience.py", "problems.py", "requestlog.py"}
 NO_MODEL = {"annotate.py", "timeline.py", "clips.py"}
 MODULES = sorted((ROOT / "app").rglob("*.py"))
 
@@ -61,3 +62,29 @@ def test_the_lite_requirements_are_the_full_ones_without_tensorflow() -> None:
     full, lite = packages("requirements.txt"), packages("requirements-lite.txt")
     assert {line.split(">")[0] for line in full - lite} == {"tensorflow-cpu", "keras"}
     assert lite < full
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-lite"])
+def test_the_lock_pins_with_hashes_what_the_requirements_allow(name: str) -> None:
+    lock = (ROOT / f"{name}.lock").read_text()
+    entries = [entry for entry in lock.replace("\\\n", "").splitlines() if not entry.startswith("#")]
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in lock
+    pins = [Requirement(entry.partition("--hash")[0]) for entry in entries]
+    wanted = [line for line in (ROOT / f"{name}.txt").read_text().splitlines() if line and not line.startswith("#")]
+    for python in ("3.11", "3.12", "3.13"):
+        surroundings = {"python_full_version": f"{python}.0", "python_version": python, "sys_platform": "linux"}
+        here = {
+            pin.name: str(pin.specifier).removeprefix("==")
+            for pin in pins
+            if pin.marker is None or pin.marker.evaluate(surroundings)
+        }
+        for requirement in map(Requirement, wanted):
+            assert requirement.specifier.contains(here[requirement.name]), requirement
+
+
+def test_the_container_installs_from_the_locks() -> None:
+    dockerfile, sent = (ROOT / "Dockerfile").read_text(), (ROOT / ".dockerignore").read_text()
+    for name in ("requirements", "requirements-lite"):
+        assert f"--require-hashes --requirement {name}.lock" in dockerfile
+    assert "!requirements*.lock" in sent

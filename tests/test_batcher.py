@@ -192,6 +192,7 @@ def test_calls_fail_alone_and_count_as_waiting() -> None:
             with pytest.raises(Overloaded):
                 await batcher.submit([1])
             gone.cancel()
+            await asyncio.wait([gone])
             run.free.set()
             await waiting
             assert await held == [0]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from skimage import data
 
 from app.errors import StartError
@@ -124,3 +125,19 @@ def test_a_broken_cascade_stops_the_start(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(StartError, match="not a readable"):
         FaceDetector(path)
+
+
+def test_four_threads_find_the_same_boxes_five_hundred_times(
+    detector: FaceDetector, astronaut: NDArray[np.uint8]
+) -> None:
+    face = Image.fromarray(astronaut[:230, 120:330]).convert("L")
+    pictures = [np.asarray(face.resize((side, side))) for side in (72, 84, 96, 110)]
+    expected = [detector.find(picture) for picture in pictures]
+    assert all(expected)
+
+    def differences(start: int) -> list[int]:
+        turns = range(start, start + 500)
+        return [turn for turn in turns if detector.find(pictures[turn % 4]) != expected[turn % 4]]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(differences, range(4))) == [[]] * 4

@@ -69,7 +69,7 @@ def test_a_dead_model_thread_is_not_ready(client: TestClient, moody: Moody, port
     assert (answer.status_code, answer.json()["code"]) == (503, "model_stopped")
     health = client.get("/health")
     assert (health.status_code, health.json()["status"], health.json()["model_loaded"]) == (503, "unhealthy", False)
-    assert client.get("/livez").status_code == 200
+    assert client.get("/livez").status_code == 503
 
 
 def test_more_pictures_than_there_is_room_for_are_refused_at_once(client: TestClient, portrait: bytes) -> None:

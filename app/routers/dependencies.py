@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 from app.analyzer import Analyzer, Crop, Probabilities
 from app.batcher import Batcher
 from app.card import Card
+from app.metrics import Metrics
 from app.settings import Settings
 
 
@@ -31,7 +32,13 @@ def _card(connection: HTTPConnection) -> Card:
     return card
 
 
+def _metrics(connection: HTTPConnection) -> Metrics:
+    metrics: Metrics = connection.app.state.metrics
+    return metrics
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 AnalyzerDep = Annotated[Analyzer, Depends(_analyzer)]
 BatcherDep = Annotated[Batcher[Crop, Probabilities], Depends(_batcher)]
 CardDep = Annotated[Card, Depends(_card)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]

@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi import APIRouter, Header, Response
+from fastapi.responses import FileResponse
 
 from app import __version__
+from app.analyzer import Crop, Probabilities
+from app.batcher import Batcher
 from app.card import Card
 from app.emotions import EMOTIONS, LABELS
 from app.errors import ModelStopped
+from app.metrics import CONTENT_TYPE
 from app.problems import responses
-from app.routers.dependencies import BatcherDep, CardDep
+from app.routers.dependencies import BatcherDep, CardDep, MetricsDep
 from app.schemas import Alive, EmotionDetail, Emotions, Health, ModelName, Ready, Service
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -42,17 +44,17 @@ async def health(response: Response, batcher: BatcherDep, card: CardDep) -> Heal
     )
 
 
-@router.get("/livez")
-async def live() -> Alive:
-    """Whether the process answers at all."""
+@router.get("/livez", responses=responses(ModelStopped))
+async def live(batcher: BatcherDep) -> Alive:
+    """Whether the process is worth keeping: it answers, and its model has neither died nor hung."""
+    _check(batcher)
     return Alive()
 
 
 @router.get("/readyz", responses=responses(ModelStopped))
 async def ready(batcher: BatcherDep) -> Ready:
     """Whether pictures can be sent now: the model is loaded, warm and running."""
-    if not batcher.alive:
-        raise ModelStopped("The model is not running; the service needs a restart.")
+    _check(batcher)
     return Ready()
 
 
@@ -80,14 +82,18 @@ async def model(card: CardDep) -> Card:
     return card
 
 
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(metrics: MetricsDep) -> Response:
+    """What the service counts, in Prometheus' text format."""
+    return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+
 @router.get("/docs", include_in_schema=False)
-async def docs(request: Request) -> HTMLResponse:
+async def docs() -> FileResponse:
     """Swagger UI, from this service's own files."""
-    base = request.scope.get("root_path", "").rstrip("/")
-    return get_swagger_ui_html(
-        openapi_url=f"{base}/openapi.json",
-        title="Facial expression service",
-        swagger_js_url=f"{base}/static/swagger-ui/swagger-ui-bundle.js",
-        swagger_css_url=f"{base}/static/swagger-ui/swagger-ui.css",
-        swagger_favicon_url=f"{base}/static/favicon.svg",
-    )
+    return FileResponse(STATIC / "docs.html")
+
+
+def _check(batcher: Batcher[Crop, Probabilities]) -> None:
+    if not batcher.alive:
+        raise ModelStopped("The model is not running; the service needs a restart.")

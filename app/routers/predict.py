@@ -4,16 +4,22 @@ import asyncio
 
 from fastapi import APIRouter
 
-from app import errors
+from app import errors, record
 from app.analyzer import Analyzer
 from app.problems import responses
-from app.routers.dependencies import AnalyzerDep
+from app.routers.dependencies import AnalyzerDep, SettingsDep
 from app.routers.uploads import MANY_UPLOADS_BODY, ONE_UPLOAD_BODY, ManyUploads, OneUpload, Upload
 from app.schemas import Batch, FileError, FileFaces, Prediction
 
 router = APIRouter(tags=["predict"])
 
-COMMON_ERRORS = (errors.MalformedBody, errors.InvalidRequest, errors.Overloaded, errors.ModelStopped)
+COMMON_ERRORS = (
+    errors.MalformedBody,
+    errors.TooSlow,
+    errors.InvalidRequest,
+    errors.Overloaded,
+    errors.ModelStopped,
+)
 PICTURE_ERRORS = (
     errors.InvalidImage,
     errors.NoFace,
@@ -38,15 +44,18 @@ async def predict(upload: OneUpload, analyzer: AnalyzerDep) -> Prediction:
     openapi_extra=MANY_UPLOADS_BODY,
     responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *COMMON_ERRORS),
 )
-async def predict_batch(uploads: ManyUploads, analyzer: AnalyzerDep) -> Batch:
+async def predict_batch(uploads: ManyUploads, analyzer: AnalyzerDep, settings: SettingsDep) -> Batch:
     """Answer several pictures, in the order sent. A picture that cannot be answered never fails the others."""
+    turns = asyncio.Semaphore(settings.picture_threads)  # So that other requests come in between.
     with analyzer.admit(len(uploads)):
-        return Batch(results=await asyncio.gather(*(_file_result(upload, analyzer) for upload in uploads)))
+        return Batch(results=await asyncio.gather(*(_file_result(upload, analyzer, turns) for upload in uploads)))
 
 
-async def _file_result(upload: Upload, analyzer: Analyzer) -> FileFaces | FileError:
+async def _file_result(upload: Upload, analyzer: Analyzer, turns: asyncio.Semaphore) -> FileFaces | FileError:
     try:
-        prediction = await analyzer.analyze(upload.data)
+        async with turns:
+            prediction = await analyzer.analyze(upload.data)
     except errors.ServiceError as error:
+        record.refused(error.code)
         return FileError(filename=upload.filename, error=str(error), code=error.code)
     return FileFaces(filename=upload.filename, faces=prediction.faces)

@@ -69,7 +69,7 @@ ONE_UPLOAD_BODY = {
         "required": True,
         "content": {
             "multipart/form-data": _form("file", {**_FILE, "description": "The picture."}),
-            "application/octet-stream": {"schema": _FILE},
+            "application/octet-stream": {"schema": {**_FILE, "minLength": 1}},
         },
     }
 }
@@ -77,7 +77,9 @@ MANY_UPLOADS_BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": _form("files", {"type": "array", "items": _FILE, "description": "The pictures."})
+            "multipart/form-data": _form(
+                "files", {"type": "array", "items": _FILE, "minItems": 1, "description": "The pictures."}
+            )
         },
     }
 }
@@ -98,7 +100,8 @@ async def _files(request: Request, field: str, stream: AsyncGenerator[bytes, Non
         files = form.getlist(field)
         uploads = [Upload(file.filename, await file.read()) for file in files if isinstance(file, UploadFile)]
     finally:
-        await form.close()
+        for part in parser._files_to_close_on_error:  # Unlike the form's own files, also one that was cut short.
+            part.close()
     if not uploads or len(uploads) != len(files):
         raise InvalidRequest(f'The multipart field "{field}" must hold a file.')
     return uploads

@@ -1,0 +1,67 @@
+"""Requests that no well-meaning client sends, and how an answer to them looks."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from bench import crafted
+from bench.pictures import frame
+
+Send = Callable[[aiohttp.ClientSession, str], Coroutine[Any, Any, int]]
+
+HUNG_UP = 0
+"""In place of a status: the client did not wait for one."""
+
+REFUSED = frozenset({HUNG_UP, 200, 400, 404, 405, 413, 415, 422, 503})
+"""Everything but a failure of the service; 200 is a batch, whose pictures are refused one by one."""
+
+
+def requests() -> list[Send]:
+    """One function for each kind of request; it returns the status."""
+    good = frame()
+    bodies = [
+        b"no picture",
+        good[: len(good) // 2],
+        crafted.png(13_000, 13_000, depth=1, colour=0),
+        crafted.scans(500),
+        crafted.png(64, 64, before=crafted.text_bombs(20)),
+        crafted.jpeg()[:2] + b"\xff\xfe\0\2" * 100_000 + crafted.jpeg()[2:],
+        crafted.png(2000, 2000, colour=6),
+        bytes(21 * 2**20),
+    ]
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    return [
+        *[_post("/predict", body) for body in bodies],
+        _post("/predict", part * 5000, form),
+        _post("/predict", b"preamble" * 10_000, form),
+        _post("/predict", b"x", {"Content-Type": "multipart/form-data"}),
+        _post("/predict/batch", (part + b"x\r\n") * 16 + b"--b--\r\n", form),
+        _post("/nothing", b"x"),
+        _hang_up(good),
+        _hang_up(good[: len(good) // 2]),
+    ]
+
+
+def _post(path: str, body: bytes, headers: dict[str, str] | None = None) -> Send:
+    async def send(session: aiohttp.ClientSession, url: str) -> int:
+        async with session.post(url + path, data=body, headers=headers) as answer:
+            await answer.read()
+            return answer.status
+
+    return send
+
+
+def _hang_up(body: bytes) -> Send:
+    async def send(session: aiohttp.ClientSession, url: str) -> int:
+        address = urlsplit(url)
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+        return HUNG_UP
+
+    return send

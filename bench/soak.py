@@ -1,0 +1,81 @@
+"""Many requests, good and hostile, on one service: what it holds on to.
+
+    python -m bench.soak --requests 20000
+
+Prints a line for each thousand: resident memory, file descriptors and threads of the service.
+"""
+
+import argparse
+import asyncio
+import random
+import time
+
+import aiohttp
+import psutil
+
+from bench.hostile import REFUSED, Send, requests
+from bench.load import TIMEOUT
+from bench.pictures import frame, group, portrait
+from bench.server import Server
+
+WORKERS = 6
+HOSTILE = 0.3
+"""Share of hostile requests."""
+
+
+async def soak(server: Server, count: int, every: int) -> None:
+    """Send `count` requests, and print how the service fares after each `every`."""
+    pictures, hostile = (portrait(), frame(), group()), requests()
+    chance = random.Random(0)
+    plan: list[bytes | Send] = [
+        chance.choice(hostile) if chance.random() < HOSTILE else chance.choice(pictures) for _ in range(count)
+    ]
+    done, started = 0, time.perf_counter()
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        nonlocal done
+        while plan:
+            await _one(session, server.url, plan.pop())
+            done += 1
+            if done % every == 0:
+                print(f"{done:6} requests, {time.perf_counter() - started:6.0f} s: {_state(server)}", flush=True)
+
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        await asyncio.gather(*(worker(session) for _ in range(WORKERS)))
+    await asyncio.sleep(6)  # Idle connections are closed by then.
+    print(f"at rest: {_state(server)}")
+
+
+async def _one(session: aiohttp.ClientSession, url: str, request: bytes | Send) -> None:
+    if not isinstance(request, bytes):
+        try:
+            status = await request(session, url)
+        except (aiohttp.ClientError, ConnectionError):
+            return  # The service hung up on a body that it had refused already.
+        if status not in REFUSED:
+            raise RuntimeError(f"a hostile request was answered with {status}")
+        return
+    async with session.post(f"{url}/predict", data=request) as answer:
+        await answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"a good picture was answered with {answer.status}")
+
+
+def _state(server: Server) -> str:
+    process = psutil.Process(server.pid)
+    memory, files, threads = process.memory_info().rss / 1e6, process.num_fds(), process.num_threads()
+    return f"{memory:.1f} MB, {files} files, {threads} threads"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--engine", choices=["keras", "litert"], default="litert")
+    parser.add_argument("--every", type=int, default=1000)
+    arguments = parser.parse_args()
+    with Server(arguments.engine) as server:
+        asyncio.run(soak(server, arguments.requests, arguments.every))
+
+
+if __name__ == "__main__":
+    main()

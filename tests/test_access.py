@@ -1,0 +1,214 @@
+"""Who is let in: API keys, origins, rates; over HTTP and WebSocket."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, WebSocket
+from fastapi.testclient import TestClient
+from pydantic import ValidationError
+from starlette.testclient import WebSocketDenialResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from app.access import Rate
+from app.card import read_card
+from app.main import create_app
+from app.settings import Settings
+from tests.test_faults import Moody
+
+KEY = "a-key-of-somebody"
+DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
+
+
+def app(**settings: Any) -> FastAPI:
+    """The service, with a WebSocket that says what reaches it."""
+    app = create_app(Settings(**settings), Moody(read_card(Settings().model_path)))
+
+    @app.websocket("/echo")
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_json({"subprotocols": socket.scope["subprotocols"]})
+
+    return app
+
+
+@contextmanager
+def running(**settings: Any) -> Iterator[TestClient]:
+    with TestClient(app(**settings)) as client:
+        yield client
+
+
+def denied(client: TestClient, **options: Any) -> tuple[int, str]:
+    with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect("/echo", **options):
+        pass
+    return caught.value.status_code, caught.value.json()["code"]
+
+
+def test_without_keys_anybody_may_ask_and_the_log_says_so(portrait: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "uvicorn.error"), running() as client:
+        assert client.post("/predict", content=portrait).status_code == 200
+    assert [line for line in caplog.messages if "No API keys are set" in line]
+
+
+def test_with_keys_only_their_holders_may_ask(portrait: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    other = hashlib.sha256(b"another").hexdigest()
+    with caplog.at_level(logging.INFO, "uvicorn.error"), running(api_keys=f"{other}, {DIGEST}") as client:
+        for key in (None, "", "wrong", DIGEST):
+            answer = client.post("/predict", content=portrait, headers={} if key is None else {"X-API-Key": key})
+            assert (answer.status_code, answer.json()["code"]) == (401, "key_required")
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["x-request-id"] == answer.json()["request_id"]
+            assert answer.headers["www-authenticate"].startswith("ApiKey")
+        for key in (KEY, "another"):
+            assert client.post("/predict", content=portrait, headers={"X-API-Key": key}).status_code == 200
+    assert not [line for line in caplog.messages if "No API keys are set" in line]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/health", 200),
+        ("/docs", 200),
+        ("/openapi.json", 200),
+        ("/static/page.js", 200),
+        ("/metrics", 401),
+        ("/model", 401),
+        ("/emotions", 401),
+        ("/nothing", 401),
+        ("/livez/../predict", 401),
+        ("/static", 401),
+    ],
+)
+def test_probes_and_pages_stay_open(path: str, status: int) -> None:
+    with running(api_keys=DIGEST) as client:
+        assert client.get(path).status_code == status
+
+
+def test_the_description_asks_for_a_key_only_where_keys_are_set() -> None:
+    operation = app(api_keys=DIGEST).openapi()["paths"]["/predict"]["post"]
+    assert operation["security"] == [{"APIKeyHeader": []}]
+    assert "401" in operation["responses"]
+    assert "security" not in app().openapi()["paths"]["/predict"]["post"]
+
+
+def test_a_websocket_needs_the_key_too() -> None:
+    with running(api_keys=DIGEST) as client:
+        assert denied(client) == (401, "key_required")
+        assert denied(client, subprotocols=["key.wrong"]) == (401, "key_required")
+        with client.websocket_connect("/echo", headers={"X-API-Key": KEY}) as socket:
+            assert socket.receive_json() == {"subprotocols": []}
+        with client.websocket_connect("/echo", subprotocols=["expressions", f"key.{KEY}"]) as socket:
+            assert socket.receive_json() == {"subprotocols": ["expressions"]}
+            assert socket.accepted_subprotocol == "expressions"
+
+
+def test_a_websocket_of_a_foreign_page_is_refused() -> None:
+    with running(cors_origins="https://friend.example") as client:
+        for origin in ("https://foe.example", "null", "https://friend.example.foe.example", "http://friend.example"):
+            assert denied(client, headers={"Origin": origin}) == (403, "foreign_origin")
+        for origin in ("https://friend.example", "http://testserver", "https://testserver"):
+            with client.websocket_connect("/echo", headers={"Origin": origin}) as socket:
+                assert socket.receive_json()
+
+
+def test_no_other_origin_may_read_answers_unless_it_is_listed(portrait: bytes) -> None:
+    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
+    with running() as client:
+        answer = client.post("/predict", content=portrait, headers={"Origin": "https://friend.example"})
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    with running(cors_origins="https://friend.example", api_keys=DIGEST) as client:
+        friend, foe = ({"Origin": f"https://{name}.example"} for name in ("friend", "foe"))
+        allowed = client.options("/predict", headers=friend | preflight)
+        assert allowed.status_code == 200
+        assert allowed.headers["access-control-allow-origin"] == "https://friend.example"
+        assert "access-control-allow-credentials" not in allowed.headers
+        assert client.options("/predict", headers=foe | preflight).status_code == 400
+        refused = client.post("/predict", content=portrait, headers=friend)
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "https://friend.example"
+        assert "access-control-allow-origin" not in client.post("/predict", headers=foe).headers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("api_keys", KEY),
+        ("api_keys", DIGEST.upper()),
+        ("cors_origins", "*"),
+        ("cors_origins", "https://a.example/path"),
+    ],
+)
+def test_senseless_lists_are_refused(name: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({name: value})
+
+
+def test_lists_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_CORS_ORIGINS", "https://one.example, https://two.example:8443")
+    assert Settings().cors_origins == ("https://one.example", "https://two.example:8443")
+
+
+def test_a_client_that_asks_too_often_is_told_when_to_come_back() -> None:
+    with running(max_requests_per_minute=3) as client:
+        assert [client.get("/model").status_code for _ in range(4)] == [200, 200, 200, 429]
+        answer = client.get("/model")
+        assert answer.json()["code"] == "too_many_requests"
+        assert 1 <= int(answer.headers["retry-after"]) <= 20
+        assert client.get("/livez").status_code == 200
+        assert denied(client) == (429, "too_many_requests")
+
+
+class Caller:
+    """Asks `Rate` in front of nothing, as clients of several addresses, at any time."""
+
+    def __init__(self, per_minute: int, clients: int) -> None:
+        self.now = 0.0
+        self.rate = Rate(self._answer, per_minute=per_minute, clients=clients, clock=lambda: self.now)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def ask(self, host: str) -> int:
+        status = 0
+
+        async def send(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        state = {"request_id": "x"}
+        scope = {"type": "http", "method": "POST", "path": "/predict", "client": (host, 1), "state": state}
+        await self.rate(scope, receive, send)
+        return status
+
+
+@pytest.mark.anyio
+async def test_buckets_refill_evenly_and_are_apart() -> None:
+    caller = Caller(per_minute=2, clients=100)
+    assert [await caller.ask("10.0.0.1") for _ in range(3)] == [200, 200, 429]
+    assert await caller.ask("10.0.0.2") == 200
+    caller.now = 31
+    assert [await caller.ask("10.0.0.1") for _ in range(2)] == [200, 429]
+    assert [await caller.ask(f"2001:db8::{number}") for number in range(1, 4)] == [200, 200, 429]
+
+
+@pytest.mark.anyio
+async def test_only_so_many_clients_are_remembered() -> None:
+    caller = Caller(per_minute=1, clients=50)
+    for number in range(1000):
+        assert await caller.ask(f"10.0.{number // 256}.{number % 256}") == 200
+    assert len(caller.rate._buckets) == 50
+    assert await caller.ask("10.0.3.231") == 429
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
