@@ -7,7 +7,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from app.patience import protocol
-from app.settings import Settings
+from app.settings import Settings, complaints
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
-        sys.exit("\n".join(f"Cannot start: setting {one['loc'][0]}: {one['msg']}" for one in error.errors()))
+        sys.exit("\n".join(f"Cannot start: {complaint}" for complaint in complaints(error)))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
     uvicorn.run(
         "app.main:app",

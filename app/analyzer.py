@@ -14,12 +14,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app import annotate, parts
+from app import annotate
 from app.card import Card
 from app.emotions import EMOTIONS, LABELS
 from app.errors import InvalidRequest, NoFace, NotSupported, Overloaded
 from app.faces import SEARCH_SIDE, FaceDetector
-from app.images import Picture
+from app.images import Limits, Picture
 from app.preprocess import DETAIL_SIZE, Box, enlarge, face_detail, model_input
 from app.schemas import Face, FaceCoordinates, ImageSize, ModelName, Prediction, Timings
 
@@ -78,19 +78,16 @@ class Analyzer:
         classify: Callable[[Sequence[Crop]], Awaitable[Sequence[Probabilities]]],
         pool: Executor,
         *,
-        max_bytes: int,
-        max_pixels: int,
+        limits: Limits,
         max_in_flight: int,
         explain: Callable[[Crop, int], Awaitable[Heat]] | None = None,
-        max_parts: int = parts.MAX_PARTS,
-        max_scans: int = parts.MAX_SCANS,
         on_answer: Callable[[Found, Prediction], None] | None = None,
     ) -> None:
         """
         Args:
             classify: crops -> float32 [7] for each, in order.
             pool: runs decoding and detection.
-            max_bytes, max_pixels, max_parts, max_scans: of one picture.
+            limits: of one picture.
             max_in_flight: pictures admitted at once.
             explain: crop and number of a label -> float32 [m, n], the evidence for it in each part of the crop; None
                 where the model cannot tell.
@@ -100,12 +97,7 @@ class Analyzer:
         self._card = card
         self._classify = classify
         self._pool = pool
-        self._limits = {
-            "max_bytes": max_bytes,
-            "max_pixels": max_pixels,
-            "max_parts": max_parts,
-            "max_scans": max_scans,
-        }
+        self._limits = limits
         self._room = self._places = max_in_flight
         self._explain = explain
         self._on_answer = on_answer
@@ -243,7 +235,7 @@ class Analyzer:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace.
         """
         started = time.perf_counter()
-        picture = Picture(data, **self._limits)
+        picture = Picture(data, self._limits)
         grey = picture.luma(SEARCH_SIDE)
         decoded = time.perf_counter()
         boxes = self._detector.find(grey)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
 from app.emotions import EMOTIONS
 from app.preprocess import Box
@@ -130,7 +130,7 @@ def font(size: int) -> Font:
 
 def readable_on(colour: str) -> str:
     """Black or white, whichever stands out more from `colour` (WCAG 2 relative luminance)."""
-    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    channels = [value / 255 for value in ImageColor.getrgb(colour)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return _INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else _PAPER
 

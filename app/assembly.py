@@ -18,7 +18,7 @@ from app.schemas import Prediction
 from app.settings import Settings
 
 
-class Parts(NamedTuple):
+class Assembly(NamedTuple):
     """What answers pictures, loaded, warm and running."""
 
     card: Card
@@ -33,7 +33,7 @@ async def assembled(
     *,
     on_batch: Callable[[int], None] | None = None,
     on_answer: Callable[[Found, Prediction], None] | None = None,
-) -> AsyncIterator[Parts]:
+) -> AsyncIterator[Assembly]:
     """Load and start the parts; stop them at the end, after what they have admitted.
 
     Args:
@@ -61,15 +61,12 @@ async def assembled(
             model.card,
             batcher.submit,
             pool,
-            max_bytes=settings.max_file_bytes,
-            max_pixels=settings.max_pixels,
+            limits=settings.picture_limits,
             max_in_flight=settings.max_in_flight,
-            max_parts=settings.max_parts,
-            max_scans=settings.max_scans,
             explain=explain if model.explains else None,
             on_answer=on_answer,
         )
-        yield Parts(model.card, batcher, analyzer)
+        yield Assembly(model.card, batcher, analyzer)
     finally:
         pool.shutdown(cancel_futures=True)
         await asyncio.to_thread(batcher.stop)

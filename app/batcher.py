@@ -122,9 +122,17 @@ class Batcher(Generic[Item, Result]):
             result.cancel()
         return result.result()
 
-    def _check_room(self, places: int) -> None:
+    def check_alive(self) -> None:
+        """Refuse what cannot be worked on.
+
+        Raises:
+            ModelStopped: the thread is not running, or has hung.
+        """
         if not self.alive:
             raise ModelStopped("The model is not running; the service needs a restart.")
+
+    def _check_room(self, places: int) -> None:
+        self.check_alive()
         if len(self._queue) + len(self._calls) + places > self._max_queued:
             raise Overloaded("Too many faces are waiting for the model; try again shortly.")
 
@@ -165,34 +173,28 @@ class Batcher(Generic[Item, Result]):
             if not self._calls:
                 return
             function, future = self._calls.popleft()
-        if not future.set_running_or_notify_cancel():
-            return
-        self._called = time.monotonic()
-        try:
-            future.set_result(function())
-        except Exception as error:  # noqa: BLE001 - its caller's answer, as in `_answer`
-            future.set_exception(error)
-        except BaseException:
-            future.set_exception(ModelStopped("The model stopped while it worked on this picture."))
-            raise
-        finally:
-            self._called = None
+        if future.set_running_or_notify_cancel():
+            self._deliver([future], lambda: [function()])
 
     def _answer(self, batch: list[tuple[Item, Future[Result]]]) -> None:
+        self._deliver([future for _, future in batch], lambda: self._run([item for item, _ in batch]))
+
+    def _deliver(self, futures: Sequence[Future[Any]], work: Callable[[], Sequence[Any]]) -> None:
+        """Do some work and give one result to each future, or to all of them what the work raised."""
         self._called = time.monotonic()
         try:
-            results = self._run([item for item, _ in batch])
-            if len(results) != len(batch):
-                raise RuntimeError(f"{len(batch)} items gave {len(results)} results")
-        except Exception as error:  # noqa: BLE001 - whatever `run` raises is its callers' answer, and must not end the thread
-            for _, future in batch:
+            results = work()
+            if len(results) != len(futures):
+                raise RuntimeError(f"{len(futures)} items gave {len(results)} results")
+        except Exception as error:  # noqa: BLE001 - whatever the work raises is its callers' answer, and must not end the thread
+            for future in futures:
                 future.set_exception(error)
             return
         except BaseException:
-            for _, future in batch:
+            for future in futures:
                 future.set_exception(ModelStopped("The model stopped while it worked on this picture."))
             raise
         finally:
             self._called = None
-        for (_, future), result in zip(batch, results, strict=True):
+        for future, result in zip(futures, results, strict=True):
             future.set_result(result)

@@ -32,7 +32,7 @@ from app.assembly import assembled
 from app.emotions import LABELS
 from app.errors import NoFace, ServiceError, StartError
 from app.schemas import Prediction
-from app.settings import Settings
+from app.settings import Settings, complaints
 from app.timeline import Moment, Timeline
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif"})
@@ -244,10 +244,10 @@ async def run(options: argparse.Namespace, settings: Settings) -> bool:
     settings = settings.model_copy(update={"max_queued_faces": sys.maxsize})
     lines: dict[Source, list[Moment]] = {}
     failed = False
-    async with assembled(settings) as parts:
+    async with assembled(settings) as assembly:
         write = options.form(sys.stdout)
         given = tasks(options.paths, options.every, settings.max_file_bytes)
-        work = worker(parts.analyzer, options.annotated)
+        work = worker(assembly.analyzer, options.annotated)
         with tqdm(total=_total(options), unit="picture", disable=None, leave=False) as bar:
             async with aclosing(in_order(work, given, IN_FLIGHT * settings.picture_threads)) as rows:
                 async for row in rows:
@@ -315,7 +315,7 @@ def main() -> int:
         sys.stderr.write("Stopped.\n")
         return 130
     except ValidationError as error:
-        reasons = [f"setting {one['loc'][0]}: {one['msg']}" for one in error.errors()]
+        reasons = complaints(error)
     except (StartError, OSError) as error:
         reasons = [str(error)]
     sys.stderr.write("".join(f"Cannot go on: {reason}\n" for reason in reasons))

@@ -143,10 +143,10 @@ class FaceDetector:
             search.side / min(height, width), search.enlarge, search.side * math.sqrt(LONGEST / (width * height))
         )
         octave = search.scale ** math.ceil(math.log(2, search.scale))
+        largest = math.floor(WINDOW * octave * 0.99)
         hits = [np.zeros((0, 3))]
         while min(size := (round(width * factor), round(height * factor))) >= WINDOW:
             picture = np.asarray(cv2.resize(picture, size, interpolation=_interpolation(factor)), np.uint8)
-            largest = math.floor(WINDOW * octave * 0.99)
             boxes = self._cascade().detectMultiScale(
                 picture, search.scale, minNeighbors=0, minSize=(WINDOW, WINDOW), maxSize=(largest, largest)
             )

@@ -6,6 +6,7 @@ Formats are recognised by content; names and declared types are never looked at.
 import math
 import struct
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,21 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and is not a setting; `Picture` checks before decoding.
 
 
+class Limits(NamedTuple):
+    """What one picture may cost; checked before the work that each bounds.
+
+    Attributes:
+        max_bytes: of its file.
+        max_pixels: width x height.
+        max_parts, max_scans: see `app.parts`.
+    """
+
+    max_bytes: int
+    max_pixels: int
+    max_parts: int = parts.MAX_PARTS
+    max_scans: int = parts.MAX_SCANS
+
+
 class Picture:
     """One upload whose header is in order. Pixels are decoded when they are asked for.
 
@@ -73,37 +89,29 @@ class Picture:
         format: one of `FORMATS`.
     """
 
-    def __init__(
-        self,
-        data: bytes,
-        *,
-        max_bytes: int,
-        max_pixels: int,
-        max_parts: int = parts.MAX_PARTS,
-        max_scans: int = parts.MAX_SCANS,
-    ) -> None:
+    def __init__(self, data: bytes, limits: Limits) -> None:
         """Check the header.
 
         Args:
             data: a JPEG, PNG, WebP, AVIF, BMP or GIF file.
-            max_bytes: largest `data`.
-            max_pixels: largest width x height; checked before any pixel is decoded.
-            max_parts, max_scans: see `app.parts`; checked before the header is parsed.
+            limits: of bytes, parts and scans, checked before the header is parsed; of pixels, before any is decoded.
 
         Raises:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels.
         """
-        if len(data) > max_bytes:
-            raise FileTooLarge(f"A picture may have at most {max_bytes} bytes; this one has {len(data)}.")
+        if len(data) > limits.max_bytes:
+            raise FileTooLarge(f"A picture may have at most {limits.max_bytes} bytes; this one has {len(data)}.")
         if not data:
             raise InvalidImage("The file is empty.")
-        parts.check(data, max_parts=max_parts, max_scans=max_scans)
+        parts.check(data, max_parts=limits.max_parts, max_scans=limits.max_scans)
         self._data = data
         with self._open() as picture:
             self.format = str(picture.format)
             width, height = picture.size
-            if width * height > max_pixels:
-                raise TooManyPixels(f"A picture may have at most {max_pixels} pixels; this one has {width} x {height}.")
+            if width * height > limits.max_pixels:
+                raise TooManyPixels(
+                    f"A picture may have at most {limits.max_pixels} pixels; this one has {width} x {height}."
+                )
             orientation = _orientation(picture, data)
         self._turn = _UPRIGHT.get(orientation)
         self.width, self.height = (height, width) if orientation in _SIDEWAYS else (width, height)

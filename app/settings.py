@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.classifier import Engine, Precision
+from app.images import Limits
 from app.parts import MAX_PARTS, MAX_SCANS
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -97,3 +98,13 @@ class Settings(BaseSettings):
     stop_seconds: PositiveInt = Field(
         15, description="Seconds that admitted requests have to finish once the service is told to stop."
     )
+
+    @property
+    def picture_limits(self) -> Limits:
+        """What one picture may cost."""
+        return Limits(self.max_file_bytes, self.max_pixels, self.max_parts, self.max_scans)
+
+
+def complaints(error: ValidationError) -> list[str]:
+    """What is wrong with the environment, a line for each setting."""
+    return [f"setting {one['loc'][0]}: {one['msg']}" for one in error.errors()]

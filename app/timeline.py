@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from app.annotate import COLOURS, font
 
@@ -85,7 +85,7 @@ def _point(moment: Moment, name: str, place: Callable[[float, float], tuple[int,
 
 
 def _draw_line(canvas: NDArray[np.uint8], points: Sequence[tuple[int, int] | None], colour: str) -> None:
-    ink = tuple(int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    ink = ImageColor.getrgb(colour)
     run: list[tuple[int, int]] = []
     for point in (*points, None):
         if point is not None:

@@ -177,8 +177,7 @@ def costs(pictures: dict[str, Callable[[], bytes]]) -> dict[str, dict[str, float
             read_card(settings.model_path),
             _never,
             pool,
-            max_bytes=settings.max_file_bytes,
-            max_pixels=settings.max_pixels,
+            limits=settings.picture_limits,
             max_in_flight=1,
         )
         _outcome(analyzer, jpeg())  # Loads what the first picture loads.

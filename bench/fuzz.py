@@ -17,7 +17,7 @@ import numpy as np
 with atheris.instrument_imports(include=["PIL", "app"]):
     from app.errors import ServiceError
     from app.faces import SEARCH_SIDE
-    from app.images import Picture
+    from app.images import Limits, Picture
 
 from bench.seeds import seeds
 
@@ -28,7 +28,7 @@ MAX_PIXELS = 1_000_000
 def decode(data: bytes) -> None:
     """What the service does with the bytes of one upload, before it looks for faces."""
     try:
-        picture = Picture(data, max_bytes=2**20, max_pixels=MAX_PIXELS)
+        picture = Picture(data, Limits(max_bytes=2**20, max_pixels=MAX_PIXELS))
         grey, colours = picture.luma(SEARCH_SIDE), picture.rgb()
     except ServiceError as error:
         if error.status >= 500:

@@ -65,7 +65,7 @@ def stages(engine: Engine) -> dict[str, dict[str, float]]:
     result = {}
     for name, draw in PICTURES.items():
         data = draw()
-        picture = Picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+        picture = Picture(data, settings.picture_limits)
         grey = picture.luma(SEARCH_SIDE)
         faces = len(detector.find(grey))
         crops = np.zeros((faces, 96, 96, 3), np.float32)

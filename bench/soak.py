@@ -63,8 +63,7 @@ async def _one(session: aiohttp.ClientSession, url: str, request: bytes | Send) 
 
 def _state(server: Server) -> str:
     process = psutil.Process(server.pid)
-    memory, files, threads = process.memory_info().rss / 1e6, process.num_fds(), process.num_threads()
-    return f"{memory:.1f} MB, {files} files, {threads} threads"
+    return f"{server.resident_megabytes:.1f} MB, {process.num_fds()} files, {process.num_threads()} threads"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from app.errors import FileTooLarge, InvalidImage, ServiceError, TooManyPixels, UnsupportedFormat
+from app.images import Limits
 from app.images import Picture as Upload
 from tests.conftest import encoded
 
@@ -16,7 +17,7 @@ Picture = NDArray[np.uint8]
 
 
 def read(data: bytes, max_bytes: int = 20 * 2**20, max_pixels: int = 50_000_000) -> Picture:
-    return Upload(data, max_bytes=max_bytes, max_pixels=max_pixels).rgb()
+    return Upload(data, Limits(max_bytes, max_pixels)).rgb()
 
 
 def distance(one: Picture, other: Picture) -> float:
@@ -57,14 +58,14 @@ def grey(image: Picture) -> Picture:
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
 def test_luma_is_the_grey_of_the_colours(astronaut: Picture, format: str) -> None:
-    upload = Upload(encoded(astronaut, format), max_bytes=10**7, max_pixels=10**7)
+    upload = Upload(encoded(astronaut, format), Limits(10**7, 10**7))
     assert distance(upload.luma(), grey(upload.rgb())) < 1
     assert (upload.width, upload.height) == (512, 512)
 
 
 @pytest.mark.parametrize(("short_side", "side"), [(513, 512), (256, 256), (129, 256), (128, 128), (60, 64), (1, 64)])
 def test_a_jpeg_is_reduced_while_it_is_decoded(astronaut: Picture, short_side: int, side: int) -> None:
-    reduced = Upload(encoded(astronaut, "JPEG", quality=95), max_bytes=10**7, max_pixels=10**7).luma(short_side)
+    reduced = Upload(encoded(astronaut, "JPEG", quality=95), Limits(10**7, 10**7)).luma(short_side)
     expected = Image.fromarray(astronaut).convert("L").resize((side, side), Image.Resampling.BOX)
     assert distance(reduced, np.asarray(expected)) < 3
 
@@ -77,7 +78,7 @@ def test_every_kind_of_jpeg_is_reduced_upright(astronaut: Picture, kind: str, or
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() if kind == "profile" else None
     image = Image.fromarray(astronaut[:, :400]).convert("RGB" if kind == "profile" else kind)
     data = encoded(image, "JPEG", quality=95, exif=exif, icc_profile=profile)
-    upload = Upload(data, max_bytes=10**7, max_pixels=10**7)
+    upload = Upload(data, Limits(10**7, 10**7))
     assert (upload.width, upload.height) == ((512, 400) if orientation == 6 else (400, 512))
     full = Image.fromarray(upload.rgb()).convert("L").resize((upload.width // 2, upload.height // 2))
     assert distance(upload.luma(200), np.asarray(full)) < 4
@@ -178,4 +179,4 @@ def test_truncated_files_are_refused_not_half_read(astronaut: Picture, format: s
         with pytest.raises(InvalidImage):
             read(data[: int(len(data) * share)])
         with pytest.raises(InvalidImage):
-            Upload(data[: int(len(data) * share)], max_bytes=10**7, max_pixels=10**7).luma(64)
+            Upload(data[: int(len(data) * share)], Limits(10**7, 10**7)).luma(64)

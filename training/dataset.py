@@ -159,7 +159,7 @@ def _load_folder(source: Path) -> Rows:
     pixels, labels, missed = [], [], 0
     paths = [(path, number) for number, name in enumerate(LABELS) for path in sorted((source / name).glob("*"))]
     for path, number in tqdm(paths, desc=source.name, unit="picture", disable=None):
-        picture = Picture(path.read_bytes(), max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+        picture = Picture(path.read_bytes(), settings.picture_limits)
         grey = picture.luma(SEARCH_SIDE)
         if grey.shape == (DETAIL_SIZE, DETAIL_SIZE):
             pixels.append(grey)

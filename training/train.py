@@ -135,7 +135,8 @@ class Training:
         values |= {v.path: mean for v, mean in zip(self.network.trainable_variables, self.average, strict=True)}
         for variable in copy.variables:
             variable.assign(values[variable.path])
-        if self.flags.freeze in {"", "stem"}:
+        norms = [layer for layer in self.network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        if any(norm.trainable for norm in norms):
             network.reestimate(copy, self.statistics_faces())
         return copy
 

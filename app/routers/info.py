@@ -7,8 +7,6 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import FileResponse
 
 from app import __version__
-from app.analyzer import Crop, Probabilities
-from app.batcher import Batcher
 from app.card import Card
 from app.emotions import EMOTIONS, LABELS
 from app.errors import ModelStopped
@@ -47,14 +45,14 @@ async def health(response: Response, batcher: BatcherDep, card: CardDep) -> Heal
 @router.get("/livez", responses=responses(ModelStopped))
 async def live(batcher: BatcherDep) -> Alive:
     """Whether the process is worth keeping: it answers, and its model has neither died nor hung."""
-    _check(batcher)
+    batcher.check_alive()
     return Alive()
 
 
 @router.get("/readyz", responses=responses(ModelStopped))
 async def ready(batcher: BatcherDep) -> Ready:
     """Whether pictures can be sent now: the model is loaded, warm and running."""
-    _check(batcher)
+    batcher.check_alive()
     return Ready()
 
 
@@ -92,8 +90,3 @@ async def metrics(metrics: MetricsDep) -> Response:
 async def docs() -> FileResponse:
     """Swagger UI, from this service's own files."""
     return FileResponse(STATIC / "docs.html")
-
-
-def _check(batcher: Batcher[Crop, Probabilities]) -> None:
-    if not batcher.alive:
-        raise ModelStopped("The model is not running; the service needs a restart.")
