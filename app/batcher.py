@@ -96,8 +96,7 @@ class Batcher(Generic[Item, Result]):
             self._check_room(len(items))
             self._queue.extend(zip(items, futures, strict=True))
             self._change.notify_all()
-        results: list[Result] = await self._awaited(asyncio.gather(*map(asyncio.wrap_future, futures)))
-        return results
+        return await self._awaited([asyncio.wrap_future(future) for future in futures])
 
     async def call(self, function: Callable[[], Answer]) -> Answer:
         """Call `function` in the batcher's own thread, after at most one more batch, and wait for its result.
@@ -111,16 +110,21 @@ class Batcher(Generic[Item, Result]):
             self._check_room(1)
             self._calls.append((function, future))
             self._change.notify_all()
-        return await self._awaited(asyncio.wrap_future(future))
+        (answer,) = await self._awaited([asyncio.wrap_future(future)])
+        return answer
 
-    async def _awaited(self, result: "asyncio.Future[Answer]") -> Answer:
+    async def _awaited(self, futures: "Sequence[asyncio.Future[Answer]]") -> list[Answer]:
         try:
-            while not (await asyncio.wait([result], timeout=_GLANCE))[0]:
+            while (await asyncio.wait(futures, timeout=_GLANCE))[1]:
                 if self._hung:
                     raise ModelStopped("The model has hung; the service needs a restart.")
         finally:
-            result.cancel()
-        return result.result()
+            for future in futures:
+                future.cancel()
+        for error in [future.exception() for future in futures]:  # asyncio reports errors that nobody looked at.
+            if error is not None:
+                raise error
+        return [future.result() for future in futures]
 
     def check_alive(self) -> None:
         """Refuse what cannot be worked on.

@@ -1,6 +1,7 @@
 """The micro-batcher's rules."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,6 +121,28 @@ def test_callers_that_have_gone_are_skipped() -> None:
             assert run.batches == [[0], [2]]
 
     asyncio.run(scenario())
+
+
+def test_a_caller_that_goes_while_its_items_are_worked_on_leaves_nothing_behind() -> None:
+    complaints: list[dict[str, object]] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+        run = Doubler()
+        with running(run) as batcher:
+            held = await hold(run, batcher)
+            waiting = asyncio.create_task(batcher.submit([1, -1, -2]))
+            await asyncio.sleep(0.05)
+            held.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await held
+            run.free.set()
+            with pytest.raises(ValueError, match="negative"):
+                await waiting
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert complaints == []
 
 
 def test_stopping_finishes_what_was_admitted_and_refuses_the_rest() -> None:
