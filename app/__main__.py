@@ -6,7 +6,7 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
-from app.patience import protocol
+from app.patience import PatientSocket, protocol
 from app.settings import Settings, complaints
 
 
@@ -22,6 +22,9 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         http=protocol(head_seconds=settings.head_seconds, body_seconds=settings.body_seconds),
+        ws=PatientSocket,
+        ws_max_size=settings.max_frame_bytes,
+        ws_per_message_deflate=False,  # Frames are compressed already, and what is packed may unpack to any size.
         timeout_graceful_shutdown=settings.stop_seconds,
         access_log=False,  # Every request has its line already.
         server_header=False,

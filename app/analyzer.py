@@ -131,16 +131,17 @@ class Analyzer:
         finally:
             self._room += pictures
 
-    async def analyze(self, data: bytes) -> Prediction:
+    async def analyze(self, data: bytes, near: Sequence[Box] = ()) -> Prediction:
         """Decode a picture and answer every face in it.
 
         Args:
             data: the file's bytes.
+            near: as for `find`.
 
         Raises:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace, Overloaded, ModelStopped.
         """
-        prediction, _ = await self._answer(data)
+        prediction, _ = await self._answer(data, near)
         return prediction
 
     async def annotate(self, data: bytes, form: annotate.Form) -> tuple[Prediction, bytes]:
@@ -205,9 +206,9 @@ class Analyzer:
     async def _in_pool(self, function: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
-    async def _answer(self, data: bytes) -> tuple[Prediction, Picture]:
+    async def _answer(self, data: bytes, near: Sequence[Box] = ()) -> tuple[Prediction, Picture]:
         started = time.perf_counter()
-        found = await self._in_pool(lambda: self.find(data))
+        found = await self._in_pool(lambda: self.find(data, near))
         classifying = time.perf_counter()
         probabilities = await self._classify(found.crops)
         ended = time.perf_counter()
@@ -228,8 +229,13 @@ class Analyzer:
             self._on_answer(found, prediction)
         return prediction, found.picture
 
-    def find(self, data: bytes) -> Found:
+    def find(self, data: bytes, near: Sequence[Box] = ()) -> Found:
         """Decode a picture and cut out its faces. Blocks; safe to call from several threads.
+
+        Args:
+            data: the file's bytes.
+            near: where faces were in the frame before, in pixels of the upright picture; a face that is still there is
+                found faster, and others are not looked for unless one of them is gone.
 
         Raises:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace.
@@ -238,7 +244,8 @@ class Analyzer:
         picture = Picture(data, self._limits)
         grey = picture.luma(SEARCH_SIDE)
         decoded = time.perf_counter()
-        boxes = self._detector.find(grey)
+        scale = grey.shape[1] / picture.width, grey.shape[0] / picture.height
+        boxes = self._detector.find(grey, [box.scaled(*scale) for box in near])
         if not boxes:
             raise NoFace(
                 f"No frontal face was found in the picture of {picture.width} x {picture.height} pixels, nor in "

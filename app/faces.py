@@ -5,7 +5,7 @@ Knows nothing about files, expressions or HTTP.
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +97,7 @@ class FaceDetector:
         except (cv2.error, SystemError) as error:
             raise StartError(f"{cascade} is not a readable OpenCV cascade") from error
 
-    def find(self, grey: Grey) -> list[Box]:
+    def find(self, grey: Grey, near: Sequence[Box] = ()) -> list[Box]:
         """Find the faces of a picture.
 
         One coarse search on a reduced copy; a closer look at each box confirms it or not. Of the confirmed boxes, those
@@ -106,11 +106,22 @@ class FaceDetector:
 
         Args:
             grey: uint8 [H, W], upright.
+            near: where faces were a moment ago, in pixels of `grey`. If a face is still at each of these places, they
+                are all that is looked at, which costs a fraction.
 
         Returns:
             Boxes in pixels of `grey`, inside it, largest first; empty when there is no face.
         """
-        return _plausible(self._search(grey, FIRST) or self._search(grey, SECOND))
+        return _plausible(self._followed(grey, near) or self._search(grey, FIRST) or self._search(grey, SECOND))
+
+    def _followed(self, picture: Grey, near: Sequence[Box]) -> list[tuple[Box, float]]:
+        height, width = picture.shape
+        if not all(0 <= box.x + box.width / 2 < width and 0 <= box.y + box.height / 2 < height for box in near):
+            return []
+        found = [self._confirm(picture, Candidate(box.x, box.y, box.width, 0.0)) for box in near]
+        if any(one.strength < FIRST.strength for one in found):
+            return []
+        return [(_clip(one.x, one.y, one.side, width, height), one.strength) for one in found]
 
     def _search(self, picture: Grey, search: Search) -> list[tuple[Box, float]]:
         height, width = picture.shape

@@ -1,5 +1,6 @@
 """Assembles the service. `uvicorn app.main:app` serves it; nothing heavy happens at import."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from app.metrics import Metrics
 from app.middleware import ConciseStart, Headings
 from app.patience import Patience
 from app.requestlog import RequestLog
-from app.routers import info, pictures, predict
+from app.routers import info, live, pictures, predict
 from app.schemas import Prediction
 from app.settings import Settings
 
@@ -66,11 +67,13 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     )
     app.state.settings = settings
     app.state.metrics = metrics
+    app.state.live_places = asyncio.Semaphore(settings.max_live)
     _add_middleware(app, settings, metrics)
     problems.install(app)
     app.include_router(info.router)
     app.include_router(predict.router, **_guards(settings))
     app.include_router(pictures.router, **_guards(settings))
+    app.include_router(live.router)
     app.mount("/static", StaticFiles(directory=info.STATIC), name="static")
     return app
 

@@ -5,7 +5,9 @@ from asyncio import Transport
 
 import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.errors import TooSlow
 
@@ -113,3 +115,16 @@ class PatientProtocol(H11Protocol):
 def protocol(*, head_seconds: float, body_seconds: float) -> type[PatientProtocol]:
     """Uvicorn's `http` setting: a connection is closed whose head, or whose body, has not arrived in time."""
     return type("Protocol", (PatientProtocol,), {"head_seconds": head_seconds, "body_seconds": body_seconds})
+
+
+class PatientSocket(WebSocketsSansIOProtocol):
+    """Uvicorn's WebSocket, which does not wait for clients that neither read nor hang up once all is said."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        # A refusal ends the opening as well; Uvicorn would log it as an error of the service.
+        self.handshake_complete = self.handshake_complete or (self.close_sent and self.initial_response is not None)
+
+    def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+        super().on_task_complete(task)
+        self.loop.call_later(self.close_timeout, self.transport.abort)

@@ -69,6 +69,31 @@ class Prediction(Face):
     timings_ms: Timings
 
 
+class LiveFace(Face):
+    """A face that is followed from frame to frame; its probabilities are averaged over the last moments."""
+
+    id: int = Field(description="Stays the same for as long as the face is followed; from 1.")
+
+
+class LiveFrame(_Answer):
+    """One frame of a camera."""
+
+    frame: int = Field(description="Number of the frame among those received, from 1.")
+    passed: int = Field(description="Frames passed over so far, because a newer one had come.")
+    faces: list[LiveFace] = Field(description="Every face, largest first; empty when there is none.")
+    image: ImageSize | None = Field(None, description="Absent when there is no face.")
+    timings_ms: Timings | None = Field(None, description="Absent when there is no face.")
+
+
+class LiveError(_Answer):
+    """A frame that could not be answered."""
+
+    frame: int
+    passed: int
+    error: str
+    code: str
+
+
 class FileFaces(_Answer):
     """One readable picture of a batch."""
 

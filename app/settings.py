@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     max_scans: PositiveInt = Field(MAX_SCANS, description="Most scans of a progressive JPEG, before it is decoded.")
     max_files: PositiveInt = Field(16, description="Most pictures in one batch request.")
     max_in_flight: PositiveInt = Field(64, description="Pictures admitted at once; more are refused with 503.")
+    max_live: PositiveInt = Field(8, description="Cameras connected to /live at once; more are refused with 503.")
+    max_frame_bytes: PositiveInt = Field(2 * 2**20, description="Largest frame of a camera, in bytes.")
+    live_seconds: PositiveFloat = Field(
+        30, description="Seconds without a frame, or with an answer that is not read, after which /live is closed."
+    )
     max_queued_faces: PositiveInt = Field(256, description="Faces waiting for the model; more are refused with 503.")
     max_batch: PositiveInt = Field(16, description="Most faces classified in one call of the model.")
     picture_threads: PositiveInt = Field(

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from app.faces import FaceDetector
 from app.preprocess import Box
 from app.settings import Settings
+from app.tracks import overlap
 from bench.pictures import people
 
 Grey = NDArray[np.uint8]
@@ -63,14 +64,6 @@ def scenes(count: int) -> Iterator[tuple[Grey, list[Box]]]:
             share = float(np.exp(random.uniform(np.log(0.04), np.log(0.9)))) if not boxes else random.uniform(0.1, 0.3)
             _paste(canvas, boxes, round(share * short), random)
         yield canvas, boxes
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    shared = max(width, 0) * max(height, 0)
-    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 def full_size(cascade: cv2.CascadeClassifier) -> Find:

@@ -23,7 +23,7 @@ from skimage import data
 
 from app.classifier import Classifier
 from app.faces import FaceDetector
-from app.patience import protocol
+from app.patience import PatientSocket, protocol
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,7 +101,7 @@ def service() -> Iterator[str]:
 def serving(app: FastAPI, **settings: float) -> Iterator[str]:
     """The address of `app` behind a real server in a thread; `settings` are those of `app.patience.protocol`."""
     times = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
-    config = uvicorn.Config(app, port=free_port(), log_level="warning", http=protocol(**times))
+    config = uvicorn.Config(app, port=free_port(), log_level="warning", http=protocol(**times), ws=PatientSocket)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -14,7 +14,7 @@ from skimage import data
 from app.errors import StartError
 from app.faces import FaceDetector
 from app.preprocess import Box
-from bench.detection import overlap
+from app.tracks import overlap
 
 Picture = NDArray[np.uint8]
 

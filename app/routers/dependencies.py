@@ -1,5 +1,6 @@
 """What handlers ask for in their signatures."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import Depends
@@ -37,8 +38,14 @@ def _metrics(connection: HTTPConnection) -> Metrics:
     return metrics
 
 
+def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
+    places: asyncio.Semaphore = connection.app.state.live_places
+    return places
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 AnalyzerDep = Annotated[Analyzer, Depends(_analyzer)]
 BatcherDep = Annotated[Batcher[Crop, Probabilities], Depends(_batcher)]
 CardDep = Annotated[Card, Depends(_card)]
+LivePlacesDep = Annotated[asyncio.Semaphore, Depends(_live_places)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
