@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ForeignOrigin, KeyRequired, TooManyRequests
 from app.problems import refuse
 
-OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/health", "/docs", "/openapi.json"})
+OPEN_PATHS = frozenset({"/", "/demo", "/livez", "/readyz", "/health", "/docs", "/openapi.json"})
 OPEN_FOLDER = "/static/"
 
 KEY_PROTOCOL = "key."

@@ -17,6 +17,8 @@ from app.schemas import Alive, EmotionDetail, Emotions, Health, ModelName, Ready
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 
+_PAGE = STATIC / "index.html"
+
 router = APIRouter(tags=["info"])
 
 
@@ -24,8 +26,14 @@ router = APIRouter(tags=["info"])
 async def root(accept: Annotated[str, Header()] = "") -> Service | FileResponse:
     """Name, version and where to go from here; a browser gets the demo page."""
     if "text/html" in accept:
-        return FileResponse(STATIC / "index.html", headers={"Vary": "Accept"})
+        return FileResponse(_PAGE, headers={"Vary": "Accept"})
     return Service(name="Facial expression service", version=__version__, docs="/docs", health="/health")
+
+
+@router.get("/demo", include_in_schema=False)
+async def demo() -> FileResponse:
+    """The demo page, whatever the client accepts."""
+    return FileResponse(_PAGE)
 
 
 @router.get("/health", responses={503: {"model": Health, "description": "It cannot serve."}})

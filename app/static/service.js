@@ -1,0 +1,74 @@
+// Talks to the service. The only file that knows its addresses and the API key.
+
+const KEY = "expressions-key";
+
+let key = sessionStorage.getItem(KEY) ?? "";
+
+/** An answer that is not 2xx, or none at all; `message` is for people. */
+export class Refusal extends Error {
+  constructor(message, { status = 0, code = "" } = {}) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export function useKey(text) {
+  key = text;
+  sessionStorage.setItem(KEY, text);
+}
+
+/** The labels in the order of the model, each with its emoji and colour. */
+export async function emotions() {
+  const answer = await ask("emotions");
+  const { details } = await answer.json();
+  return new Map(details.map((emotion) => [emotion.name, emotion]));
+}
+
+/** What `/predict` answers about a picture. */
+export async function predict(picture) {
+  const answer = await ask("predict", picture);
+  return answer.json();
+}
+
+/** The picture with its boxes and bars, as a JPEG. */
+export async function annotated(picture) {
+  const answer = await ask("predict/annotated", picture);
+  return answer.blob();
+}
+
+/** A PNG of what in a face speaks for a label. */
+export async function explanation(picture, number, label) {
+  const answer = await ask(`explain?${new URLSearchParams({ face: number, label })}`, picture);
+  return answer.blob();
+}
+
+/** A WebSocket that takes frames and answers them. */
+export function live() {
+  const address = new URL("live", document.baseURI);
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+  return new WebSocket(address, key ? ["expressions", `key.${key}`] : ["expressions"]);
+}
+
+/** The command that asks the same in a shell. */
+export function curl(name) {
+  const file = `file=@"${name.replace(/["\\]/g, "\\$&")}"`;
+  const words = ["curl", "-F", file, new URL("predict", document.baseURI).href];
+  if (key) words.splice(1, 0, "-H", "X-API-Key: ...");
+  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
+}
+
+async function ask(path, picture) {
+  const options = { headers: key ? { "X-API-Key": key } : {} };
+  if (picture) {
+    options.method = "POST";
+    options.body = new FormData();
+    options.body.append("file", picture);
+  }
+  const answer = await fetch(path, options).catch(() => {
+    throw new Refusal("The service cannot be reached.");
+  });
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => ({ status: answer.status }));
+  throw new Refusal(problem.detail ?? `The service answered with status ${answer.status}.`, problem);
+}
