@@ -22,6 +22,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         http=protocol(head_seconds=settings.head_seconds, body_seconds=settings.body_seconds),
+        h11_max_incomplete_event_size=settings.max_head_bytes,
         ws=PatientSocket,
         ws_max_size=settings.max_frame_bytes,
         ws_per_message_deflate=False,  # Frames are compressed already, and what is packed may unpack to any size.

@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     )
     max_scans: PositiveInt = Field(MAX_SCANS, description="Most scans of a progressive JPEG, before it is decoded.")
     max_files: PositiveInt = Field(16, description="Most pictures in one batch request.")
+    max_fields: PositiveInt = Field(1000, description="Most parts of a multipart body.")
+    max_head_bytes: PositiveInt = Field(16 * 2**10, description="Largest head of a request, in bytes.")
     max_in_flight: PositiveInt = Field(64, description="Pictures admitted at once; more are refused with 503.")
     max_live: PositiveInt = Field(8, description="Cameras connected to /live at once; more are refused with 503.")
     max_frame_bytes: PositiveInt = Field(2 * 2**20, description="Largest frame of a camera, in bytes.")

@@ -74,7 +74,7 @@ def test_a_hostile_body_does_not_stall_the_others(name: str) -> None:
     async def read() -> None:
         stream = uploads._limited(request, limit, ServiceError("too large"))
         try:
-            await uploads._files(request, "file", stream, limit)
+            await uploads._files(request, "file", stream, limit, 1000)
         except ServiceError:
             costs.append(time.thread_time() - since)
 

@@ -17,8 +17,6 @@ from app.routers.dependencies import AnalyzerDep, SettingsDep
 _OVERHEAD = 64 * 1024
 """Bytes that multipart framing may add to the files."""
 
-_MAX_PARTS = 1000
-
 
 class Upload(NamedTuple):
     """One uploaded file; the name is the client's word and only ever repeated."""
@@ -36,7 +34,7 @@ async def _one_upload(request: Request, settings: SettingsDep, analyzer: Analyze
         if not data:
             raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
         return Upload(None, data)
-    uploads = await _files(request, "file", _limited(request, limit + _OVERHEAD, error), limit)
+    uploads = await _files(request, "file", _limited(request, limit + _OVERHEAD, error), limit, settings.max_fields)
     if len(uploads) > 1:
         raise InvalidRequest('The field "file" takes one picture; use /predict/batch for several.')
     return uploads[0]
@@ -48,7 +46,7 @@ async def _many_uploads(request: Request, settings: SettingsDep, analyzer: Analy
     error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
     if not _is_multipart(request):
         raise InvalidRequest('Send the pictures as multipart/form-data, each in a field "files".')
-    uploads = await _files(request, "files", _limited(request, limit + _OVERHEAD, error), limit)
+    uploads = await _files(request, "files", _limited(request, limit + _OVERHEAD, error), limit, settings.max_fields)
     if len(uploads) > settings.max_files:
         raise TooManyFiles(f"A batch may have at most {settings.max_files} pictures; this one has {len(uploads)}.")
     return uploads
@@ -89,8 +87,10 @@ def _is_multipart(request: Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
-async def _files(request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int) -> list[Upload]:
-    parser = MultiPartParser(request.headers, stream, max_files=_MAX_PARTS, max_fields=_MAX_PARTS)
+async def _files(
+    request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int, most: int
+) -> list[Upload]:
+    parser = MultiPartParser(request.headers, stream, max_files=most, max_fields=most)
     parser.spool_max_size = largest + _OVERHEAD
     try:
         form = await parser.parse()
