@@ -98,6 +98,7 @@ def writing() -> Iterator[None]:
     wait for it under load.
     """
     LOG.setLevel(logging.INFO)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # It remarks on bytes that clients send.
     if LOG.hasHandlers():
         yield
         return

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
 from app.card import read_card
@@ -115,6 +116,9 @@ CASES = {"/predict": 950, "/predict/batch": 950, "/": 150}
 
 FEW = 60
 
+WRONG = 150
+"""Requests that break the description of an operation with a body."""
+
 
 def test_the_service_keeps_to_its_own_description(app: FastAPI, client: TestClient) -> None:
     # No schema can say which bytes are a picture with so many faces: a made-up one may be refused as the table of
@@ -126,20 +130,27 @@ def test_the_service_keeps_to_its_own_description(app: FastAPI, client: TestClie
     for found in description.get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
-
-        @settings(
-            max_examples=CASES.get(operation.path, FEW),
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=CALM,
-            database=None,
-            phases=[Phase.explicit, Phase.generate, Phase.shrink],
-        )
-        @given(case=operation.as_strategy())
-        def keeps_to_it(case: Any) -> None:
-            tried[case.path] += 1
-            case.call_and_validate()
-
-        keeps_to_it()
+        keeps_to_it(operation, GenerationMode.POSITIVE, CASES.get(operation.path, FEW), tried)
+        if operation.body:
+            keeps_to_it(operation, GenerationMode.NEGATIVE, WRONG, tried)
     assert set(tried) == set(app.openapi()["paths"])
     assert sum(tried.values()) >= 2000, tried
+
+
+def keeps_to_it(operation: Any, mode: GenerationMode, cases: int, tried: Counter[str]) -> None:
+    """Make up requests that fit the description, or break it, and check every answer against it."""
+
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=CALM,
+        database=None,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        tried[case.path] += 1
+        case.call_and_validate()
+
+    check()
