@@ -1,7 +1,10 @@
 """Requests that no well-meaning client sends, and how an answer to them looks."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,3 +68,26 @@ def _hang_up(body: bytes) -> Send:
         return HUNG_UP
 
     return send
+
+
+async def flood(url: str, picture: bytes, seconds: float) -> None:
+    """Send a camera's frames as fast as the network takes them, never read an answer, and leave without a word."""
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(
+        b"GET /live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    if b" 101 " not in await reader.readline():
+        raise RuntimeError("the service has no place for a camera")
+    raw = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # What was sent is not delivered.
+    head = b"\x82\xff" + len(picture).to_bytes(8, "big") + bytes(4)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                writer.write(head + picture)
+                await writer.drain()
+    writer.transport.abort()
+    with suppress(ConnectionError):
+        await writer.wait_closed()

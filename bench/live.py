@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
+from bench.hostile import flood
 from bench.pictures import people
 from bench.server import Server
 
@@ -113,17 +114,29 @@ async def _receive(
         outcome.ids |= {face["id"] for face in answer["faces"]}
 
 
+async def beside(url: str, pictures: list[bytes], seconds: float, other: str) -> Outcome:
+    """The same while somebody else uses a camera, or floods the service."""
+    if other == "another camera":
+        outcome, _ = await asyncio.gather(camera(url, pictures, seconds), camera(url, pictures, seconds))
+    else:
+        outcome, _ = await asyncio.gather(camera(url, pictures, seconds), flood(url, pictures[0], seconds))
+    return outcome
+
+
 def main() -> None:
-    """Run one camera for a while, and print what it saw."""
+    """Run a camera alone and in company, and print what it saw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", choices=["keras", "litert"], default="keras")
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
     pictures = frames()
     with Server(options.engine) as server:
         asyncio.run(camera(server.url, pictures, 2))
-        outcome = asyncio.run(camera(server.url, pictures, options.seconds))
-    print(json.dumps(outcome.summary(), indent=2))
+        summaries = {"alone": asyncio.run(camera(server.url, pictures, options.seconds)).summary()}
+        for other in ("another camera", "a flood"):
+            outcome = asyncio.run(beside(server.url, pictures, options.seconds, other))
+            summaries[f"beside {other}"] = outcome.summary()
+    print(json.dumps(summaries, indent=2))
 
 
 if __name__ == "__main__":

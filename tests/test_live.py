@@ -4,12 +4,10 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -26,6 +24,7 @@ from app.emotions import LABELS
 from app.faces import FaceDetector
 from app.main import create_app
 from app.settings import Settings
+from bench.hostile import flood
 from bench.live import Outcome, camera, frames
 from tests.conftest import ROOT, encoded, free_port, serving, wait_until_ready
 
@@ -164,32 +163,12 @@ def test_clients_that_flood_never_read_or_vanish_harm_nobody(service: str, pictu
     """Each of them at once, while another camera and a picture are answered as ever."""
     grey = encoded(np.full((480, 640, 3), 128, np.uint8), "JPEG")
 
-    async def flood(picture: bytes, seconds: float) -> None:
-        """Send as fast as the network takes it, never read an answer, and leave without a word."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(service.rpartition(":")[2]))
-        writer.write(
-            b"GET /live HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        assert b" 101 " in await reader.readline()
-        raw = writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # What was sent is not delivered.
-        head = b"\x82\xff" + len(picture).to_bytes(8, "big") + bytes(4)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while True:
-                    writer.write(head + picture)
-                    await writer.drain()
-        writer.transport.abort()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
     async def vanish() -> None:
         for _ in range(15):
-            await flood(pictures[0], 0.2)
+            await flood(service, pictures[0], 0.2)
 
     async def scenario() -> Outcome:
-        floods = asyncio.gather(flood(pictures[0], 3), flood(grey, 3), flood(b"?" * 1000, 3), vanish())
+        floods = asyncio.gather(*(flood(service, one, 3) for one in (pictures[0], grey, b"?" * 1000)), vanish())
         asking = asyncio.create_task(post())
         outcome = await camera(service, pictures[:1], 3)
         assert (await asking).status_code == 200

@@ -118,7 +118,8 @@ def test_demo_page_shows_what_the_service_answers(
     expect(faces.locator(".sentence")).to_have_text(answer["message"])
     expect(faces.get_by_role("rowheader")).to_have_text(list(LABELS))
     assert figures(faces) == rounded(answer["faces"][0])
-    expect(page.locator("article .status").first).to_have_text(re.compile(r"One face in \d+ ms: happy\."))
+    expect(page.locator("article .status").first).to_have_text("One face: happy.")
+    expect(page.locator("article .stats")).to_have_text(re.compile(r"\d+ ms: decode \d+, detect \d+, classify \d+"))
     shown = json.loads(copied(page, "Copy JSON"))
     assert shown | {"timings_ms": None} == answer | {"timings_ms": None}
     assert trouble == []

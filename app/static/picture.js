@@ -60,9 +60,9 @@ export class Picture {
     });
     this.#part(".faces").replaceChildren(...cards);
     const labels = faces.map((face) => (face.certain ? face.emotion : "not sure")).join(", ");
+    this.tell(`${several ? `${faces.length} faces` : "One face"}: ${labels}.`);
     const stages = ["decode", "detect", "classify"].map((stage) => `${stage} ${Math.round(timings[stage])}`).join(", ");
-    this.tell(`${several ? `${faces.length} faces` : "One face"} in ${Math.round(timings.total)} ms: ${labels}.`);
-    this.#part(".status").title = `Milliseconds: ${stages}`;
+    this.#part(".stats").textContent = `${Math.round(timings.total)} ms: ${stages}`;
   }
 
   /** A control that shows which parts of the face speak for a label. */
