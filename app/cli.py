@@ -15,8 +15,7 @@ import json
 import logging
 import signal
 import sys
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from itertools import count
 from pathlib import Path
@@ -31,15 +30,13 @@ from app.analyzer import Analyzer
 from app.assembly import assembled
 from app.emotions import LABELS
 from app.errors import NoFace, ServiceError, StartError
+from app.ordered import IN_FLIGHT, in_order
 from app.schemas import Prediction
 from app.settings import Settings, complaints
 from app.timeline import Moment, Timeline
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif"})
 """Files that are taken from folders, beside videos; a file that is named itself is always tried."""
-
-IN_FLIGHT = 4
-"""Pictures worked on at once for each picture thread: enough that batches form."""
 
 MOST_PANELS = 20
 """Videos in one plot."""
@@ -130,24 +127,6 @@ def _next_frame(frames: Iterator[clips.Frame]) -> tuple[float, bytes] | None:
 def _read(path: Path, most: int) -> bytes:
     with path.open("rb") as stream:
         return stream.read(most)
-
-
-async def in_order(
-    work: Callable[[Task], Awaitable[Row]], given: AsyncIterator[Task], most: int
-) -> AsyncGenerator[Row, None]:
-    """Work on up to `most` tasks at once; rows come in the order of the tasks."""
-    running: deque[asyncio.Future[Row]] = deque()
-    try:
-        async for task in given:
-            running.append(asyncio.ensure_future(work(task)))
-            while running and (len(running) >= most or running[0].done()):
-                yield await running.popleft()
-        while running:
-            yield await running.popleft()
-    finally:
-        for future in running:
-            future.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
 
 
 def worker(analyzer: Analyzer, folder: Path | None) -> Callable[[Task], Awaitable[Row]]:

@@ -1,0 +1,1 @@
+"""Beyond one machine: bulk jobs, Ray, containers, Kubernetes."""

@@ -1,0 +1,72 @@
+"""Answers one shard of a bulk job after the other, with one model. Knows nothing about Ray."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.assembly import assembled
+from app.errors import NoFace, ServiceError
+from app.ordered import IN_FLIGHT, in_order
+from app.settings import Settings
+from deploy import rows
+from deploy.sources import Item, items
+
+
+class Worker:
+    """A loaded pipeline; a context manager that ends it."""
+
+    def __init__(self, settings: Settings) -> None:
+        # Faces wait in line here, for the number of pictures at work is bounded; none is refused.
+        self._settings = settings.model_copy(update={"max_queued_faces": 2**31})
+        self._runner = asyncio.Runner()
+        self._parts = assembled(self._settings)
+        self._analyzer = self._runner.run(self._parts.__aenter__()).analyzer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._parts.__aexit__(kind, error, trace))
+        self._runner.close()
+
+    def answer(self, names: Sequence[str], part: Path) -> Counter[str]:
+        """Answer every picture of a shard and write its rows to `part`.
+
+        Returns:
+            How many `pictures`, `faces` and `errors` there were; a picture without a face is no error.
+        """
+        return self._runner.run(self._answer(names, part))
+
+    async def _answer(self, names: Sequence[str], part: Path) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        found: list[rows.Row] = []
+        given = _given(names, self._settings.max_file_bytes)
+        async with aclosing(in_order(self._rows, given, IN_FLIGHT * self._settings.picture_threads)) as answers:
+            async for answer in answers:
+                counts["pictures"] += 1
+                counts["faces"] += sum("face" in row for row in answer)
+                counts["errors"] += sum(row.get("code", NoFace.code) != NoFace.code for row in answer)
+                found += answer
+        await asyncio.to_thread(rows.write, part, found)
+        return counts
+
+    async def _rows(self, item: Item) -> list[rows.Row]:
+        if item.error is not None:
+            return [rows.refused(item.name, "unreadable", item.error)]
+        try:
+            return list(rows.answered(item.name, await self._analyzer.analyze(item.data)))
+        except ServiceError as error:
+            return [rows.refused(item.name, error.code, str(error))]
+
+
+async def _given(names: Sequence[str], most_bytes: int) -> AsyncIterator[Item]:
+    """The shard's pictures, read in a thread, one at a time when it is asked for."""
+    reading = items(names, most_bytes)
+    while (item := await asyncio.to_thread(next, reading, None)) is not None:
+        yield item

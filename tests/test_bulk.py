@@ -1,0 +1,179 @@
+"""Bulk jobs: everything is accounted for, whatever happens on the way."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from deploy import rows
+from deploy.report import summarize
+from deploy.sources import PlanError, folder_of, plan
+from tests.conftest import ROOT, encoded
+
+ENVIRONMENT = os.environ | {"EMOTION_ENGINE": "litert", "RAY_USAGE_STATS_ENABLED": "0"}
+POISON = {3, 17, 30}
+EMPTY = 21
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def pictures(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 pictures in two folders: 36 of a face, one without, three that are none; and a file of another kind."""
+    folder = tmp_path_factory.mktemp("pictures")
+    face = Image.fromarray(astronaut[:300, 60:360])
+    for number in range(COUNT):
+        path = folder / f"{number // 25}" / f"{number:03}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        if number in POISON:
+            path.write_bytes(b"\xff\xd8 poison")
+        elif number == EMPTY:
+            path.write_bytes(encoded(np.full((200, 200, 3), 128, np.uint8), "JPEG"))
+        else:
+            path.write_bytes(encoded(face.rotate(number % 5 - 2), "JPEG"))
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def start(source: str | Path, out: Path, *options: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "deploy.bulk", str(source), "--out", str(out), *options]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def bulk(source: str | Path, out: Path, *options: str) -> tuple[int, str, str]:
+    process = start(source, out, *options)
+    printed, complaints = process.communicate(timeout=200)
+    assert "Traceback" not in complaints
+    return process.returncode, printed, complaints
+
+
+def check(out: Path, pictures: Path) -> list[rows.Row]:
+    """Every picture has its rows, once; returns them."""
+    found = list(rows.read(out))
+    first = Counter(row["file"] for row in found if not row["face"])
+    assert first == Counter(str(path) for path in sorted(pictures.rglob("*.jpg")))
+    codes = {int(Path(row["file"]).stem): row["code"] for row in found if row["code"]}
+    assert codes == dict.fromkeys(POISON, "invalid_image") | {EMPTY: "no_face"}
+    for row in found:
+        assert (row["emotion"] is None) == (row["code"] is not None)
+        if row["emotion"]:
+            assert row["model"].startswith("emotion_vgg16 ")
+            assert row[row["emotion"]] == row["confidence"]
+    assert not folder_of(out).exists()
+    return found
+
+
+def test_a_folder_becomes_rows_in_either_form(pictures: Path, tmp_path: Path) -> None:
+    code, printed, _ = bulk(pictures, tmp_path / "a.parquet", "--shard", "15", "--report", str(tmp_path / "a.html"))
+    assert code == 1  # Some pictures could not be answered.
+    assert "40 pictures, 36 faces" in printed
+    as_parquet = check(tmp_path / "a.parquet", pictures)
+    assert bulk(pictures, tmp_path / "a.csv", "--shard", "100")[0] == 1
+    as_csv = check(tmp_path / "a.csv", pictures)
+    assert as_parquet == as_csv
+
+    report = (tmp_path / "a.html").read_text()
+    faces = summarize(as_csv).faces
+    assert "40 pictures" in report
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,', report)) == min(faces["happy"], 24)
+    assert "invalid_image" in report
+    assert "http" not in report
+
+
+def test_globs_lists_and_archives_are_sources_too(pictures: Path, tmp_path: Path) -> None:
+    files = sorted(pictures.rglob("*.jpg"))[:6]
+    (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in [*files, tmp_path / "gone.jpg"]))
+    assert bulk(f"@{tmp_path}/list.txt", tmp_path / "list.csv")[0] == 1
+    listed = list(rows.read(tmp_path / "list.csv"))
+    assert [row["file"] for row in listed] == [*map(str, files), f"{tmp_path}/gone.jpg"]
+    assert listed[-1]["code"] == "unreadable"
+
+    with tarfile.open(tmp_path / "six.tar.gz", "w:gz") as tar:
+        for path in [*files, pictures / "notes.txt"]:
+            tar.add(path, path.name)
+    whole = (tmp_path / "six.tar.gz").read_bytes()
+    (tmp_path / "torn.tar.gz").write_bytes(whole[: len(whole) // 2])
+    code, _, _ = bulk(f"{tmp_path}/*.tar.gz", tmp_path / "tar.csv", "--report", str(tmp_path / "tar.html"))
+    assert code == 1
+    packed = list(rows.read(tmp_path / "tar.csv"))
+    assert [row["file"] for row in packed[:6]] == [f"{tmp_path}/six.tar.gz::{path.name}" for path in files]
+    assert [row["confidence"] for row in packed[:6]] == [row["confidence"] for row in listed[:6]]
+    assert (packed[-1]["file"], packed[-1]["code"]) == (f"{tmp_path}/torn.tar.gz", "unreadable")
+    assert "data:image/jpeg" in (tmp_path / "tar.html").read_text()
+
+
+def test_a_stopped_job_goes_on_and_redoes_nothing(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.csv"
+    process = start(pictures, out, "--shard", "4")
+    parts = folder_of(out)
+    deadline = time.monotonic() + 100
+    while len(list(parts.glob("*.csv"))) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert complaints.endswith("Stopped; the same command goes on from here.\n")
+    assert not out.exists()
+    finished = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.csv")}
+    assert 3 <= len(finished) < 10
+
+    with pytest.raises(PlanError, match="unfinished job"):
+        plan(str(pictures / "0"), out, 4)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for name in finished:
+        os.link(parts / name, kept / name)
+    assert bulk(pictures, out, "--shard", "4")[0] == 1
+    assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == finished
+    check(out, pictures)
+
+
+def test_what_cannot_be_done_is_said_in_one_line(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, _, complaints = bulk(tmp_path / "empty", tmp_path / "a.csv")
+    assert (code, complaints) == (2, f"Cannot go on: {tmp_path}/empty has no picture\n")
+    (tmp_path / "a.csv").write_text("mine")
+    code, _, complaints = bulk(pictures, tmp_path / "a.csv")
+    assert code == 2
+    assert "exists" in complaints
+    assert (tmp_path / "a.csv").read_text() == "mine"
+
+
+def test_ray_gives_the_same_rows_though_an_actor_is_killed(pictures: Path, tmp_path: Path) -> None:
+    alone, out = tmp_path / "alone.csv", tmp_path / "ray.csv"
+    assert bulk(pictures, alone, "--shard", "4")[0] == 1
+    process = start(pictures, out, "--shard", "4", "--engine", "ray")
+    deadline = time.monotonic() + 150
+    while not list(folder_of(out).glob("*.csv")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (actor,) = [
+        child for child in psutil.Process(process.pid).children(recursive=True) if _name(child).startswith("ray::Map")
+    ]
+    actor.kill()
+    _, complaints = process.communicate(timeout=200)
+    assert process.returncode == 1, complaints
+    check(out, pictures)
+    assert out.read_bytes() == alone.read_bytes()
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
