@@ -1,5 +1,6 @@
 """What clients see when the model fails, dies or is full; only the model is not real here."""
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_a_full_service_refuses_before_it_reads_the_body(client: TestClient) -> 
             answer = client.post(path, content=b"not looked at")
             assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert client.post("/predict", content=b"looked at").status_code == 400
+
+
+def test_no_request_waits_for_a_thread_of_the_framework(client: TestClient, portrait: bytes) -> None:
+    """A refusal would cost several times as much, and be late behind those that decode pictures."""
+    before = {*threading.enumerate()}
+    assert client.post("/predict", content=portrait).status_code == 200
+    assert client.post("/predict/annotated", content=portrait).status_code == 200
+    assert client.post("/explain", content=portrait).status_code == 501
+    assert client.get("/readyz").status_code == 200
+    assert {thread.name[:8] for thread in {*threading.enumerate()} - before} <= {"pictures"}
 
 
 def test_a_crop_is_what_the_model_gets(client: TestClient, moody: Moody, astronaut: NDArray[np.uint8]) -> None:
