@@ -41,7 +41,7 @@ async def _metrics(connection: HTTPConnection) -> Metrics:
     return metrics
 
 
-def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
+async def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
     places: asyncio.Semaphore = connection.app.state.live_places
     return places
 
