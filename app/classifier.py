@@ -4,6 +4,7 @@ The only module of the service that imports TensorFlow, Keras or LiteRT, inside 
 pictures or HTTP.
 """
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -137,7 +138,10 @@ def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
         raise StartError(f"{path} is not a readable Keras model") from error
     if model.input_shape[1:] != (INPUT_SIZE, INPUT_SIZE, 3):
         raise StartError(f"{path} takes {model.input_shape[1:]}; the service prepares {(INPUT_SIZE, INPUT_SIZE, 3)}")
-    return _in_bfloat16(keras, model) if precision == "bfloat16" else model
+    if precision == "bfloat16":
+        model = _in_bfloat16(keras, model)
+        gc.collect()  # The exact network has reference cycles; its weights would stay in memory for long.
+    return model
 
 
 def _frozen(network: Any) -> Infer:
