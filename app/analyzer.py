@@ -22,6 +22,7 @@ from app.faces import SEARCH_SIDE, FaceDetector
 from app.images import Limits, Picture
 from app.preprocess import DETAIL_SIZE, Box, enlarge, face_detail, model_input
 from app.schemas import Face, FaceCoordinates, ImageSize, ModelName, Prediction, Timings
+from app.turns import Turns
 
 Crop = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
@@ -80,6 +81,7 @@ class Analyzer:
         *,
         limits: Limits,
         max_in_flight: int,
+        threads: int = 1,
         explain: Callable[[Crop, int], Awaitable[Heat]] | None = None,
         on_answer: Callable[[Found, Prediction], None] | None = None,
     ) -> None:
@@ -89,6 +91,7 @@ class Analyzer:
             pool: runs decoding and detection.
             limits: of one picture.
             max_in_flight: pictures admitted at once.
+            threads: of the pool, which the admitted requests share.
             explain: crop and number of a label -> float32 [m, n], the evidence for it in each part of the crop; None
                 where the model cannot tell.
             on_answer: told of every picture that was answered.
@@ -99,6 +102,7 @@ class Analyzer:
         self._pool = pool
         self._limits = limits
         self._room = self._places = max_in_flight
+        self._threads, self._requests = threads, 0
         self._explain = explain
         self._on_answer = on_answer
         self._model = ModelName(name=card.name, version=card.version)
@@ -118,18 +122,24 @@ class Analyzer:
             raise Overloaded("Too many pictures are being worked on; try again shortly.")
 
     @contextmanager
-    def admit(self, pictures: int) -> Iterator[None]:
-        """Hold places for some pictures that are then given to `analyze`.
+    def admit(self, pictures: int) -> Iterator[Turns]:
+        """Hold places for the pictures of one request, that are then given to `analyze`.
+
+        Returns:
+            Turns for them, where there are several: each request has its share of the threads, but at least one, so
+            that a large request does not hold up the others.
 
         Raises:
             Overloaded: there are not that many free places.
         """
         self.check_room(pictures)
         self._room -= pictures
+        self._requests += 1
         try:
-            yield
+            yield Turns(lambda: max(self._threads // self._requests, 1))
         finally:
             self._room += pictures
+            self._requests -= 1
 
     async def analyze(self, data: bytes, near: Sequence[Box] = ()) -> Prediction:
         """Decode a picture and answer every face in it.

@@ -63,6 +63,7 @@ async def assembled(
             pool,
             limits=settings.picture_limits,
             max_in_flight=settings.max_in_flight,
+            threads=settings.picture_threads,
             explain=explain if model.explains else None,
             on_answer=on_answer,
         )

@@ -157,7 +157,7 @@ class FaceDetector:
         largest = math.floor(WINDOW * octave * 0.99)
         hits = [np.zeros((0, 3))]
         while min(size := (round(width * factor), round(height * factor))) >= WINDOW:
-            picture = np.asarray(cv2.resize(picture, size, interpolation=_interpolation(factor)), np.uint8)
+            picture = _resized(picture, size)
             boxes = self._cascade().detectMultiScale(
                 picture, search.scale, minNeighbors=0, minSize=(WINDOW, WINDOW), maxSize=(largest, largest)
             )
@@ -236,6 +236,16 @@ def _on_chest(box: Box, face: Box) -> bool:
     sideways = abs(x - face.x - face.width / 2) / face.width
     down = (y - face.y - face.height) / face.height
     return sideways < 1 and 0 < down < 3
+
+
+def _resized(picture: Grey, size: tuple[int, int]) -> Grey:
+    """Bring a picture to `size`, width and height. OpenCV averages quickly by whole factors alone, so the odd part of
+    a large factor is taken first, bilinearly."""
+    width, height = size
+    whole = min(picture.shape[1] // width, picture.shape[0] // height)
+    if whole > 1:
+        picture = np.asarray(cv2.resize(picture, (width * whole, height * whole)), np.uint8)
+    return np.asarray(cv2.resize(picture, size, interpolation=_interpolation(width / picture.shape[1])), np.uint8)
 
 
 def _interpolation(factor: float) -> int:

@@ -1,17 +1,22 @@
 """What clients see when the model fails, dies or is full; only the model is not real here."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from app.analyzer import Analyzer
 from app.card import Card, read_card
 from app.classifier import Classifier, Floats
 from app.main import create_app
 from app.preprocess import Box, enlarge, face_detail, model_input
 from app.settings import Settings
+from app.turns import Turns
 from tests.conftest import encoded
 
 
@@ -85,6 +90,53 @@ def test_a_full_service_refuses_before_it_reads_the_body(client: TestClient) -> 
             answer = client.post(path, content=b"not looked at")
             assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert client.post("/predict", content=b"looked at").status_code == 400
+
+
+def test_requests_share_the_threads(moody: Moody) -> None:
+    with TestClient(create_app(Settings(picture_threads=4), moody)) as client:
+        analyzer: Analyzer = client.app.state.analyzer  # type: ignore[attr-defined]
+
+        async def at_once(turns: Turns) -> int:
+            """How many of 16 are at work together."""
+            full = asyncio.Event()
+            started = 0
+
+            async def work() -> None:
+                nonlocal started
+                async with turns.turn():
+                    started += 1
+                    await full.wait()
+
+            tasks = [asyncio.create_task(work()) for _ in range(16)]
+            for _ in range(40):
+                await asyncio.sleep(0)
+            counted = started
+            full.set()
+            await asyncio.gather(*tasks)
+            return counted
+
+        async def scenario() -> None:
+            with analyzer.admit(16) as turns:
+                assert await at_once(turns) == 4
+                with analyzer.admit(1):
+                    assert await at_once(turns) == 2
+                with ExitStack() as others:
+                    for _ in range(9):
+                        others.enter_context(analyzer.admit(1))
+                    assert await at_once(turns) == 1
+                assert await at_once(turns) == 4
+
+        asyncio.run(scenario())
+
+
+def test_no_request_waits_for_a_thread_of_the_framework(client: TestClient, portrait: bytes) -> None:
+    """A refusal would cost several times as much, and be late behind those that decode pictures."""
+    before = {*threading.enumerate()}
+    assert client.post("/predict", content=portrait).status_code == 200
+    assert client.post("/predict/annotated", content=portrait).status_code == 200
+    assert client.post("/explain", content=portrait).status_code == 501
+    assert client.get("/readyz").status_code == 200
+    assert {thread.name[:8] for thread in {*threading.enumerate()} - before} <= {"pictures"}
 
 
 def test_a_crop_is_what_the_model_gets(client: TestClient, moody: Moody, astronaut: NDArray[np.uint8]) -> None:

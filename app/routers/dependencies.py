@@ -1,4 +1,7 @@
-"""What handlers ask for in their signatures."""
+"""What handlers ask for in their signatures.
+
+Coroutines all, because FastAPI gives each plain function to a thread, once for every request.
+"""
 
 import asyncio
 from typing import Annotated
@@ -13,32 +16,32 @@ from app.metrics import Metrics
 from app.settings import Settings
 
 
-def _settings(connection: HTTPConnection) -> Settings:
+async def _settings(connection: HTTPConnection) -> Settings:
     settings: Settings = connection.app.state.settings
     return settings
 
 
-def _analyzer(connection: HTTPConnection) -> Analyzer:
+async def _analyzer(connection: HTTPConnection) -> Analyzer:
     analyzer: Analyzer = connection.app.state.analyzer
     return analyzer
 
 
-def _batcher(connection: HTTPConnection) -> Batcher[Crop, Probabilities]:
+async def _batcher(connection: HTTPConnection) -> Batcher[Crop, Probabilities]:
     batcher: Batcher[Crop, Probabilities] = connection.app.state.batcher
     return batcher
 
 
-def _card(connection: HTTPConnection) -> Card:
+async def _card(connection: HTTPConnection) -> Card:
     card: Card = connection.app.state.card
     return card
 
 
-def _metrics(connection: HTTPConnection) -> Metrics:
+async def _metrics(connection: HTTPConnection) -> Metrics:
     metrics: Metrics = connection.app.state.metrics
     return metrics
 
 
-def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
+async def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
     places: asyncio.Semaphore = connection.app.state.live_places
     return places
 

@@ -44,11 +44,11 @@ def accepted_form(accept: str) -> Form:
     return best
 
 
-def _form(accept: Annotated[str, Header(description="`image/jpeg` or `image/png`.")] = "") -> Form:
+async def _form(accept: Annotated[str, Header(description="`image/jpeg` or `image/png`.")] = "") -> Form:
     return accepted_form(accept)
 
 
-def _check_explains(analyzer: AnalyzerDep) -> None:
+async def _check_explains(analyzer: AnalyzerDep) -> None:
     analyzer.check_explains()
 
 

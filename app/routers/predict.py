@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from app import errors, record
 from app.analyzer import Analyzer
 from app.problems import responses
-from app.routers.dependencies import AnalyzerDep, SettingsDep
+from app.routers.dependencies import AnalyzerDep
 from app.routers.uploads import MANY_UPLOADS_BODY, ONE_UPLOAD_BODY, ManyUploads, OneUpload, Upload
 from app.schemas import Batch, FileError, FileFaces, Prediction
+from app.turns import Turns
 
 router = APIRouter(tags=["predict"])
 
@@ -44,16 +45,15 @@ async def predict(upload: OneUpload, analyzer: AnalyzerDep) -> Prediction:
     openapi_extra=MANY_UPLOADS_BODY,
     responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *COMMON_ERRORS),
 )
-async def predict_batch(uploads: ManyUploads, analyzer: AnalyzerDep, settings: SettingsDep) -> Batch:
+async def predict_batch(uploads: ManyUploads, analyzer: AnalyzerDep) -> Batch:
     """Answer several pictures, in the order sent. A picture that cannot be answered never fails the others."""
-    turns = asyncio.Semaphore(settings.picture_threads)  # So that other requests come in between.
-    with analyzer.admit(len(uploads)):
+    with analyzer.admit(len(uploads)) as turns:
         return Batch(results=await asyncio.gather(*(_file_result(upload, analyzer, turns) for upload in uploads)))
 
 
-async def _file_result(upload: Upload, analyzer: Analyzer, turns: asyncio.Semaphore) -> FileFaces | FileError:
+async def _file_result(upload: Upload, analyzer: Analyzer, turns: Turns) -> FileFaces | FileError:
     try:
-        async with turns:
+        async with turns.turn():
             prediction = await analyzer.analyze(upload.data)
     except errors.ServiceError as error:
         record.refused(error.code)
