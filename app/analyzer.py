@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import annotate
+from app.backend import Crop, Heat, Probabilities
 from app.card import Card
 from app.emotions import EMOTIONS, LABELS
 from app.errors import InvalidRequest, NoFace, NotSupported, Overloaded
@@ -24,9 +25,6 @@ from app.preprocess import DETAIL_SIZE, Box, enlarge, face_detail, model_input
 from app.schemas import Face, FaceCoordinates, ImageSize, ModelName, Prediction, Timings
 from app.turns import Turns
 
-Crop = NDArray[np.float32]
-Probabilities = NDArray[np.float32]
-Heat = NDArray[np.float32]
 Answer = TypeVar("Answer")
 
 

@@ -4,14 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
-from app.analyzer import Analyzer, Crop, Found, Heat, Probabilities
-from app.batcher import Batcher
-from app.card import Card
+from app.analyzer import Analyzer, Found
+from app.backend import Backend, Local
 from app.classifier import Classifier
 from app.faces import FaceDetector
 from app.schemas import Prediction
@@ -21,15 +17,14 @@ from app.settings import Settings
 class Assembly(NamedTuple):
     """What answers pictures, loaded, warm and running."""
 
-    card: Card
-    batcher: Batcher[Crop, Probabilities]
+    backend: Backend
     analyzer: Analyzer
 
 
 @asynccontextmanager
 async def assembled(
     settings: Settings,
-    classifier: Classifier | None = None,
+    model: Classifier | Backend | None = None,
     *,
     on_batch: Callable[[int], None] | None = None,
     on_answer: Callable[[Found, Prediction], None] | None = None,
@@ -38,56 +33,53 @@ async def assembled(
 
     Args:
         settings: of every part.
-        classifier: loaded from `settings.model_path` when None.
-        on_batch: told the size of every batch.
+        model: warm, or one somewhere else; loaded from `settings.model_path` when None.
+        on_batch: told the size of every batch of a model in this process.
         on_answer: told of every picture that was answered.
 
     Raises:
         StartError: a file is missing or wrong.
     """
     detector = FaceDetector(settings.cascade_path)
-    model = await asyncio.to_thread(_classifier, settings) if classifier is None else classifier
-    await asyncio.to_thread(model.warm)
-    batcher = _batcher(model, settings, on_batch)
-    batcher.start()
-
-    async def explain(crop: Crop, label: int) -> Heat:
-        return await batcher.call(partial(model.explain, crop, label))
-
+    if model is None:
+        model = await asyncio.to_thread(loaded, settings)
+    backend: Backend = _local(model, settings, on_batch) if isinstance(model, Classifier) else model
+    await backend.start()
     pool = ThreadPoolExecutor(settings.picture_threads, "pictures")
     try:
         analyzer = Analyzer(
             detector,
-            model.card,
-            batcher.submit,
+            backend.card,
+            backend.classify,
             pool,
             limits=settings.picture_limits,
             max_in_flight=settings.max_in_flight,
             threads=settings.picture_threads,
-            explain=explain if model.explains else None,
+            explain=backend.explain if backend.explains else None,
             on_answer=on_answer,
         )
-        yield Assembly(model.card, batcher, analyzer)
+        yield Assembly(backend, analyzer)
     finally:
         pool.shutdown(cancel_futures=True)
-        await asyncio.to_thread(batcher.stop)
+        await backend.stop()
 
 
-def _classifier(settings: Settings) -> Classifier:
-    return Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
+def loaded(settings: Settings) -> Classifier:
+    """The model that the settings name, warm.
+
+    Raises:
+        StartError: a file is missing or wrong.
+    """
+    classifier = Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
+    classifier.warm()
+    return classifier
 
 
-def _batcher(
-    model: Classifier, settings: Settings, on_batch: Callable[[int], None] | None
-) -> Batcher[Crop, Probabilities]:
-    def run(crops: list[Crop]) -> list[Probabilities]:
-        if on_batch is not None:
-            on_batch(len(crops))
-        return list(model.predict(np.stack(crops)))
-
-    return Batcher(
-        run,
+def _local(classifier: Classifier, settings: Settings, on_batch: Callable[[int], None] | None) -> Local:
+    return Local(
+        classifier,
         max_batch=settings.max_batch,
         max_queued=settings.max_queued_faces,
         max_seconds=settings.model_seconds,
+        on_batch=on_batch,
     )

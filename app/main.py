@@ -15,6 +15,7 @@ from app import __version__, errors, problems, record, requestlog
 from app.access import Access, Rate
 from app.analyzer import Found
 from app.assembly import assembled
+from app.backend import Backend
 from app.card import Card
 from app.classifier import Classifier
 from app.emotions import LABELS
@@ -33,25 +34,22 @@ _DESCRIPTION = """Finds the faces in a picture and names the expression that eac
 An expression is what a face shows, not what a person feels. Nothing that is sent is stored."""
 
 
-def create_app(settings: Settings | None = None, classifier: Classifier | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, model: Classifier | Backend | None = None) -> FastAPI:
     """Assemble the service from its parts.
 
     Args:
         settings: read from the environment when None.
-        classifier: loaded from `settings.model_path` when the service starts, when None.
+        model: warm, or one somewhere else; loaded from `settings.model_path` when the service starts, when None.
     """
     settings = settings or Settings()
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with assembled(settings, classifier, on_batch=metrics.batch, on_answer=_noting(metrics)) as (
-            card,
-            batcher,
-            analyzer,
-        ):
-            app.state.card, app.state.batcher, app.state.analyzer = card, batcher, analyzer
-            metrics.watch(_about(card), lambda: batcher.queued, lambda: analyzer.in_flight, LABELS)
+        parts = assembled(settings, model, on_batch=metrics.batch, on_answer=_noting(metrics))
+        async with parts as (backend, analyzer):
+            app.state.backend, app.state.analyzer = backend, analyzer
+            metrics.watch(_about(backend.card), lambda: backend.queued, lambda: analyzer.in_flight, LABELS)
             if not settings.api_keys:
                 _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
             with requestlog.writing():

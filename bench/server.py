@@ -20,14 +20,20 @@ COMMANDS = {
 START_LIMIT = 180
 
 
+def free_port() -> int:
+    """A port that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Server:
     """A running service; a context manager that ends it."""
 
     def __init__(self, name: str) -> None:
         """Args: `name` is `textbook`, or the engine of the service: `keras`, `litert`."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.name = name
         self.url = f"http://127.0.0.1:{port}"
         self._environment = {**os.environ, "EMOTION_HOST": "127.0.0.1", "EMOTION_PORT": str(port)}

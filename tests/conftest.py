@@ -1,7 +1,6 @@
 """Real parts that the tests share: portraits, the model, and a running service."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from app.classifier import Classifier
 from app.faces import FaceDetector
 from app.patience import PatientSocket, protocol
 from app.settings import Settings
+from bench.server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -67,14 +67,6 @@ def classifier() -> Classifier:
     classifier = Classifier(Settings().model_path)
     classifier.warm()
     return classifier
-
-
-def free_port() -> int:
-    """A port that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,8 @@ from app.main import create_app
 from app.settings import Settings
 from bench.hostile import flood
 from bench.live import Outcome, camera, frames
-from tests.conftest import ROOT, encoded, free_port, serving, wait_until_ready
+from bench.server import free_port
+from tests.conftest import ROOT, encoded, serving, wait_until_ready
 
 
 @pytest.fixture(scope="module")

@@ -160,7 +160,7 @@ def test_the_queued_work_of_a_client_that_hung_up_is_dropped(portrait: bytes, he
         with connected(url) as first, connected(url) as second:
             for connection in (first, second):
                 connection.sendall(head + portrait)
-            eventually(lambda: app.state.batcher.queued == 1, 30)
+            eventually(lambda: app.state.backend.queued == 1, 30)
         eventually(lambda: in_flight(app) == 0)
         held.go.set()
         assert httpx2.post(f"{url}/predict", content=portrait, timeout=60).status_code == 200

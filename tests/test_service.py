@@ -235,13 +235,13 @@ def test_livez_answers_while_predictions_are_in_flight(
     assert answers > 10
 
 
-def test_large_pictures_are_answered_without_writing_to_disk(http: httpx2.Client, hopper: NDArray[np.uint8]) -> None:
+def test_large_pictures_are_answered_without_writing_to_disk(http: httpx2.Client, astronaut: NDArray[np.uint8]) -> None:
     # The service runs under a limit of 64 KB a file.
-    large = np.asarray(Image.fromarray(hopper).resize((2560, 3000)))
+    large = np.asarray(Image.fromarray(astronaut).resize((2770, 2770)))
     noise = np.random.default_rng(0).integers(-12, 13, large.shape)
     data = encoded(np.clip(large + noise, 0, 255).astype(np.uint8), compress_level=1)
     assert 15_000_000 < len(data) < 20 * 2**20
-    reference = predict(http, encoded(hopper))
+    reference = predict(http, encoded(astronaut))
     assert predict(http, data)["emotion"] == reference["emotion"]
     answer = http.post("/predict/batch", files=[("files", data)] * 3)
     assert [result["faces"][0]["emotion"] for result in answer.json()["results"]] == [reference["emotion"]] * 3

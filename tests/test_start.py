@@ -14,7 +14,8 @@ from app.card import Card, digest, read_card
 from app.classifier import Classifier
 from app.errors import StartError
 from app.settings import Settings
-from tests.conftest import ROOT, free_port, wait_until_ready
+from bench.server import free_port
+from tests.conftest import ROOT, wait_until_ready
 
 MODEL = Settings().model_path
 

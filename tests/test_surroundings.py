@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from tests.conftest import ROOT, free_port, wait_until_ready
+from bench.server import free_port
+from tests.conftest import ROOT, wait_until_ready
 
 UP = """
 import fcntl, socket, struct

@@ -9,9 +9,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from app.analyzer import Analyzer, Crop, Probabilities
-from app.batcher import Batcher
-from app.card import Card
+from app.analyzer import Analyzer
+from app.backend import Backend
 from app.metrics import Metrics
 from app.settings import Settings
 
@@ -26,14 +25,9 @@ async def _analyzer(connection: HTTPConnection) -> Analyzer:
     return analyzer
 
 
-async def _batcher(connection: HTTPConnection) -> Batcher[Crop, Probabilities]:
-    batcher: Batcher[Crop, Probabilities] = connection.app.state.batcher
-    return batcher
-
-
-async def _card(connection: HTTPConnection) -> Card:
-    card: Card = connection.app.state.card
-    return card
+async def _backend(connection: HTTPConnection) -> Backend:
+    backend: Backend = connection.app.state.backend
+    return backend
 
 
 async def _metrics(connection: HTTPConnection) -> Metrics:
@@ -48,7 +42,6 @@ async def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 AnalyzerDep = Annotated[Analyzer, Depends(_analyzer)]
-BatcherDep = Annotated[Batcher[Crop, Probabilities], Depends(_batcher)]
-CardDep = Annotated[Card, Depends(_card)]
+BackendDep = Annotated[Backend, Depends(_backend)]
 LivePlacesDep = Annotated[asyncio.Semaphore, Depends(_live_places)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]

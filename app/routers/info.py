@@ -12,7 +12,7 @@ from app.emotions import EMOTIONS, LABELS
 from app.errors import ModelStopped
 from app.metrics import CONTENT_TYPE
 from app.problems import responses
-from app.routers.dependencies import BatcherDep, CardDep, MetricsDep
+from app.routers.dependencies import BackendDep, MetricsDep
 from app.schemas import Alive, EmotionDetail, Emotions, Health, ModelName, Ready, Service
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -37,37 +37,38 @@ async def demo() -> FileResponse:
 
 
 @router.get("/health", responses={503: {"model": Health, "description": "It cannot serve."}})
-async def health(response: Response, batcher: BatcherDep, card: CardDep) -> Health:
+async def health(response: Response, backend: BackendDep) -> Health:
     """Whether the service can answer pictures, in detail; 503 when it cannot."""
-    if not batcher.alive:
+    if not backend.alive:
         response.status_code = 503
     return Health(
-        status="healthy" if batcher.alive else "unhealthy",
-        model_loaded=batcher.alive,
+        status="healthy" if backend.alive else "unhealthy",
+        model_loaded=backend.alive,
         cascade_loaded=True,
-        model=ModelName(name=card.name, version=card.version),
+        model=ModelName(name=backend.card.name, version=backend.card.version),
         version=__version__,
     )
 
 
 @router.get("/livez", responses=responses(ModelStopped))
-async def live(batcher: BatcherDep) -> Alive:
+async def live(backend: BackendDep) -> Alive:
     """Whether the process is worth keeping: it answers, and its model has neither died nor hung."""
-    batcher.check_alive()
+    backend.check_alive()
     return Alive()
 
 
 @router.get("/readyz", responses=responses(ModelStopped))
-async def ready(batcher: BatcherDep) -> Ready:
+async def ready(backend: BackendDep) -> Ready:
     """Whether pictures can be sent now: the model is loaded, warm and running."""
-    batcher.check_alive()
+    backend.check_alive()
     return Ready()
 
 
 @router.get("/emotions")
-async def emotions(card: CardDep) -> Emotions:
+async def emotions(backend: BackendDep) -> Emotions:
     """The seven labels in the order of the model's outputs, with how well the model tells each."""
-    figures = card.evaluation["PublicTest"].labels if "PublicTest" in card.evaluation else {}
+    evaluation = backend.card.evaluation
+    figures = evaluation["PublicTest"].labels if "PublicTest" in evaluation else {}
     return Emotions(
         emotions=list(LABELS),
         emotion_messages={emotion.name: emotion.message for emotion in EMOTIONS},
@@ -83,9 +84,9 @@ async def emotions(card: CardDep) -> Emotions:
 
 
 @router.get("/model")
-async def model(card: CardDep) -> Card:
+async def model(backend: BackendDep) -> Card:
     """The model's card: what it takes, how it was trained and how well it does."""
-    return card
+    return backend.card
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -1,0 +1,196 @@
+"""The same service on a Ray cluster.
+
+    serve run deploy.ray_serve:app
+    serve run deploy.ray_serve:app most_services=8 most_models=4
+
+Two deployments, each with replicas of its own: one answers HTTP, decodes pictures and finds faces, as `app.main` does;
+the other holds the model and takes the crops of all of them in batches. Both grow with the requests at work. The
+settings are read from the environment of the replicas.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from fastapi import FastAPI
+from pydantic import BaseModel, PositiveInt
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from app.assembly import loaded
+from app.backend import Crop, Heat, Probabilities
+from app.card import Card, read_card
+from app.errors import ModelStopped, Overloaded
+from app.main import create_app
+from app.settings import Settings
+
+Answer = TypeVar("Answer")
+
+_LOST = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError)
+
+_TRIES = 3
+"""Times that crops are given to a replica: one may die with them, and so may the next."""
+
+_PULSE = 1.0
+"""Seconds between looks at whether the model answers."""
+
+
+_QUIET = {"enable_access_log": False}
+"""Each request has its line already."""
+
+
+class Size(BaseModel):
+    """How far the deployments may grow."""
+
+    most_services: PositiveInt = 4
+    most_models: PositiveInt = 4
+
+
+class Model:
+    """The replica that holds the model."""
+
+    def __init__(self) -> None:
+        settings = Settings()
+        self._classifier = loaded(settings)
+        self._seconds = settings.model_seconds
+        self._called: float | None = None
+        self._turn = asyncio.Lock()  # The model is for one thread at a time.
+        self.classify.set_max_batch_size(settings.max_batch)
+
+    @serve.batch(batch_wait_timeout_s=0)  # type: ignore[untyped-decorator]
+    async def classify(self, crops: list[Crop]) -> list[Probabilities]:
+        """float32 [7] for each crop, float32 [96, 96, 3] in [0, 1]."""
+        async with self._turn:
+            return list(await self._timed(self._classifier.predict, np.stack(crops)))
+
+    async def explain(self, crop: Crop, label: int) -> Heat:
+        """As `Classifier.explain`."""
+        async with self._turn:
+            return await self._timed(self._classifier.explain, crop, label)
+
+    async def explains(self) -> bool:
+        """Whether `explain` works."""
+        return self._classifier.explains
+
+    def check_health(self) -> None:
+        """Raise where the model has hung; Ray then replaces the replica."""
+        if self._called is not None and time.monotonic() - self._called > self._seconds:
+            raise RuntimeError("the model has hung")
+
+    async def _timed(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
+        self._called = time.monotonic()
+        try:
+            return await asyncio.to_thread(function, *arguments)
+        finally:
+            self._called = None
+
+
+class Remote:
+    """The model's deployment as the backend of a service."""
+
+    explains = False
+
+    def __init__(self, model: DeploymentHandle, card: Card, most_queued: int) -> None:
+        """
+        Args:
+            model: its handle.
+            card: of the model.
+            most_queued: crops that wait for it on behalf of this service; more are refused.
+        """
+        self._model = model
+        self.card = card
+        self._most_queued = most_queued
+        self.queued = 0
+        self.alive = False
+
+    def check_alive(self) -> None:
+        if not self.alive:
+            raise ModelStopped("The model does not answer at the moment.")
+
+    async def start(self) -> None:
+        self.explains = await self._model.explains.remote()
+        self.alive = True
+        self._pulse = asyncio.create_task(self._look())
+
+    async def stop(self) -> None:
+        self._pulse.cancel()
+
+    async def classify(self, crops: Sequence[Crop]) -> Sequence[Probabilities]:
+        if self.queued + len(crops) > self._most_queued:
+            raise Overloaded("Too many faces are waiting for the model; try again shortly.")
+        self.queued += len(crops)
+        try:
+            answers: list[Probabilities] = await asyncio.gather(
+                *(self._ask(self._model.classify, crop) for crop in crops)
+            )
+            return answers
+        finally:
+            self.queued -= len(crops)
+
+    async def explain(self, crop: Crop, label: int) -> Heat:
+        heat: Heat = await self._ask(self._model.explain, crop, label)
+        return heat
+
+    async def _ask(self, method: DeploymentHandle, *arguments: Any) -> Any:
+        for _ in range(_TRIES):
+            try:
+                return await method.remote(*arguments)
+            except BackPressureError as error:
+                raise Overloaded("Too many faces are waiting for the model; try again shortly.") from error
+            except _LOST:
+                self.alive = False
+        raise ModelStopped("The model was lost on the way; try again shortly.")
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(10 * _PULSE):
+                    await self._model.explains.remote()
+                self.alive = True
+            except (*_LOST, BackPressureError, TimeoutError):
+                self.alive = False
+            await asyncio.sleep(_PULSE)
+
+
+class Service:
+    """The replica that answers HTTP: the app of `app.main`, with the model elsewhere."""
+
+    def __init__(self, model: DeploymentHandle) -> None:
+        self._model = model
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        settings = Settings()
+        card = read_card(settings.model_path, "int8" if settings.engine == "litert" else None)
+        return create_app(settings, Remote(self._model, card, settings.max_queued_faces))
+
+
+def app(size: Size) -> serve.Application:
+    """Both deployments, for `serve run`."""
+    settings = Settings()
+
+    def growing(most: int, target: int) -> dict[str, int]:
+        return {"min_replicas": 1, "max_replicas": most, "target_ongoing_requests": target}
+
+    model = serve.deployment(
+        Model,
+        logging_config=_QUIET,
+        max_ongoing_requests=4 * settings.max_batch,
+        max_queued_requests=settings.max_queued_faces,
+        autoscaling_config=growing(size.most_models, settings.max_batch),
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=settings.stop_seconds,
+    )
+    service = serve.deployment(
+        serve.ingress()(Service),
+        logging_config=_QUIET,
+        # A service refuses by itself what it has no room for, with a problem document and Retry-After.
+        max_ongoing_requests=4 * settings.max_in_flight,
+        autoscaling_config=growing(size.most_services, 4 * settings.picture_threads),
+        health_check_period_s=5,
+        graceful_shutdown_timeout_s=settings.stop_seconds,
+    )
+    return service.bind(model.bind())
