@@ -156,8 +156,9 @@ class FaceDetector:
         octave = search.scale ** math.ceil(math.log(2, search.scale))
         largest = math.floor(WINDOW * octave * 0.99)
         hits = [np.zeros((0, 3))]
+        picture = _to_multiple(picture, round(width * factor), round(height * factor))
         while min(size := (round(width * factor), round(height * factor))) >= WINDOW:
-            picture = _resized(picture, size)
+            picture = np.asarray(cv2.resize(picture, size, interpolation=_interpolation(factor)), np.uint8)
             boxes = self._cascade().detectMultiScale(
                 picture, search.scale, minNeighbors=0, minSize=(WINDOW, WINDOW), maxSize=(largest, largest)
             )
@@ -238,14 +239,11 @@ def _on_chest(box: Box, face: Box) -> bool:
     return sideways < 1 and 0 < down < 3
 
 
-def _resized(picture: Grey, size: tuple[int, int]) -> Grey:
-    """Bring a picture to `size`, width and height. OpenCV averages quickly by whole factors alone, so the odd part of
-    a large factor is taken first, bilinearly."""
-    width, height = size
-    whole = min(picture.shape[1] // width, picture.shape[0] // height)
-    if whole > 1:
-        picture = np.asarray(cv2.resize(picture, (width * whole, height * whole)), np.uint8)
-    return np.asarray(cv2.resize(picture, size, interpolation=_interpolation(width / picture.shape[1])), np.uint8)
+def _to_multiple(picture: Grey, width: int, height: int) -> Grey:
+    """Bring a picture to the largest whole multiple of a size that it holds, bilinearly; OpenCV averages areas quickly
+    by whole factors alone."""
+    whole = min(picture.shape[1] // max(width, 1), picture.shape[0] // max(height, 1))
+    return np.asarray(cv2.resize(picture, (width * whole, height * whole)), np.uint8) if whole > 1 else picture
 
 
 def _interpolation(factor: float) -> int:
