@@ -28,15 +28,16 @@ REPLICAS = ("Model", "Service")
 
 def start(engine: str) -> str:
     """Bring the service up on a Ray of this machine; its address."""
+    os.environ["RAY_SERVE_ENABLE_HA_PROXY"] = "1"
     settings = {name: value for name, value in os.environ.items() if name.startswith("EMOTION_")}
     ray.init(
         log_to_driver=False,
         include_dashboard=False,
-        runtime_env={"env_vars": settings | {"EMOTION_ENGINE": engine, "RAY_SERVE_LOG_TO_STDERR": "0"}},
+        runtime_env={"env_vars": settings | {"EMOTION_ENGINE": engine}},
     )
     port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(app(Size(most_services=1, most_models=1)))
+    serve.run(app(Size(most_services=2, most_models=1)))
     return f"http://127.0.0.1:{port}"
 
 

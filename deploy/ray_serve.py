@@ -1,11 +1,12 @@
 """The same service on a Ray cluster.
 
-    serve run deploy.ray_serve:app
-    serve run deploy.ray_serve:app most_services=8 most_models=4
+    RAY_SERVE_ENABLE_HA_PROXY=1 serve run deploy.ray_serve:app
+    RAY_SERVE_ENABLE_HA_PROXY=1 serve run deploy.ray_serve:app most_services=8 most_models=4
 
 Two deployments, each with replicas of its own: one answers HTTP, decodes pictures and finds faces, as `app.main` does;
 the other holds the model and takes the crops of all of them in batches. Both grow with the requests at work. The
-settings are read from the environment of the replicas.
+settings are read from the environment of the replicas. HAProxy, which Ray brings along, hands the requests on for a
+fraction of what Ray's own proxy costs; it must be switched on where Serve starts.
 """
 
 import asyncio
@@ -44,9 +45,13 @@ _QUIET = {"enable_access_log": False}
 
 
 class Size(BaseModel):
-    """How far the deployments may grow."""
+    """How many replicas the deployments have. With two services, one that is lost takes only its own requests along;
+    the crops that a lost model had are given to the next.
+    """
 
+    least_services: PositiveInt = 2
     most_services: PositiveInt = 4
+    least_models: PositiveInt = 1
     most_models: PositiveInt = 4
 
 
@@ -172,24 +177,32 @@ def app(size: Size) -> serve.Application:
     """Both deployments, for `serve run`."""
     settings = Settings()
 
-    def growing(most: int, target: int) -> dict[str, int]:
-        return {"min_replicas": 1, "max_replicas": most, "target_ongoing_requests": target}
+    # Nothing here blocks the event loop, so that Ray need not keep loops of its own beside it.
+    alone = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
+
+    def options(cpus: float) -> dict[str, Any]:
+        return {"num_cpus": cpus, "runtime_env": {"env_vars": alone}}
+
+    def growing(least: int, most: int, target: int) -> dict[str, int]:
+        return {"min_replicas": least, "max_replicas": max(least, most), "target_ongoing_requests": target}
 
     model = serve.deployment(
         Model,
         logging_config=_QUIET,
+        ray_actor_options=options(1),
         max_ongoing_requests=4 * settings.max_batch,
         max_queued_requests=settings.max_queued_faces,
-        autoscaling_config=growing(size.most_models, settings.max_batch),
+        autoscaling_config=growing(size.least_models, size.most_models, settings.max_batch),
         health_check_period_s=5,
         graceful_shutdown_timeout_s=settings.stop_seconds,
     )
     service = serve.deployment(
         serve.ingress()(Service),
         logging_config=_QUIET,
+        ray_actor_options=options(0.5),
         # A service refuses by itself what it has no room for, with a problem document and Retry-After.
         max_ongoing_requests=4 * settings.max_in_flight,
-        autoscaling_config=growing(size.most_services, 4 * settings.picture_threads),
+        autoscaling_config=growing(size.least_services, size.most_services, 4 * settings.picture_threads),
         health_check_period_s=5,
         graceful_shutdown_timeout_s=settings.stop_seconds,
     )
