@@ -234,9 +234,9 @@ def test_compose_confines_and_bounds_each_image(name: str, engine: str) -> None:
     threads = service["cpus"]
     assert (given["EMOTION_MODEL_THREADS"], given["EMOTION_PICTURE_THREADS"]) == (threads, threads)
     assert in_bytes(service["mem_limit"]) > needed_bytes(engine, threads)
-    # No test of its own: then the image's is used.
-    assert service["healthcheck"].keys() == {"start_interval"}
-    assert "HEALTHCHECK" in DOCKERFILE
+    # Without a test of its own it is the image's check.
+    assert service["healthcheck"].keys() == {"start_period", "start_interval"}
+    assert f"--start-period={service['healthcheck']['start_period']}" in DOCKERFILE
 
 
 def test_images_are_called_the_same_everywhere() -> None:
