@@ -97,9 +97,10 @@ def measured(engine: str) -> Object:
 
 
 def needed_bytes(engine: str, threads: int) -> float:
-    """What is resident, and a picture of the most expensive kind in each thread."""
+    """What is resident, a picture of the most expensive kind in each thread, and every body that may be in flight."""
     (largest,) = re.findall(r"take\s+up to (\d+) MB", API)
-    return float(1e6 * (measured(engine)["resident MB"] + threads * int(largest)))
+    bodies = Settings().max_in_flight * Settings().max_file_bytes
+    return float(1e6 * (measured(engine)["resident MB"] + threads * int(largest)) + bodies)
 
 
 def in_bytes(quantity: str) -> int:
