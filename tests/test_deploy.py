@@ -1,0 +1,303 @@
+"""What is written for clusters, engines and Spaces fits the service: its settings, addresses, needs and files."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import kubernetes_validate
+import pytest
+import yaml
+
+from app import __version__
+from app.settings import Settings
+from tests.conftest import ROOT
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+API = (ROOT / "README_API.md").read_text()
+GUIDE = (ROOT / "deploy" / "README.md").read_text()
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+OVERLAYS = {"base": "keras", "lite": "litert"}
+"""The engine that each runs."""
+
+Object = dict[str, Any]
+
+
+def merged(object: Any, patch: Any) -> Any:
+    """A strategic merge: mappings by key, lists of named things by name, anything else as the patch has it."""
+    if isinstance(object, dict) and isinstance(patch, dict):
+        return object | {key: merged(object.get(key), value) for key, value in patch.items()}
+    if isinstance(object, list) and isinstance(patch, list) and all("name" in one for one in patch):
+        patches = {one["name"]: one for one in patch}
+        return [merged(one, patches.get(one["name"], {})) for one in object]
+    return patch
+
+
+def rendered(folder: Path) -> dict[str, Object]:
+    """What `kubectl kustomize FOLDER` prints, by kind; as much of it as is in use here."""
+    recipe = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    assert recipe.keys() <= {"apiVersion", "kind", "resources", "images", "patches"}
+    objects: dict[str, Object] = {}
+    for name in recipe["resources"]:
+        if (folder / name).is_dir():
+            objects |= rendered(folder / name)
+        else:
+            one = yaml.safe_load((folder / name).read_text())
+            objects[one["kind"]] = one
+    for patch in recipe.get("patches", []):
+        one = yaml.safe_load((folder / patch["path"]).read_text())
+        objects[one["kind"]] = merged(objects[one["kind"]], one)
+    container = objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    (image,) = recipe["images"]
+    assert container["image"].partition(":")[0] == image["name"]
+    container["image"] = f"{image['name']}:{image['newTag']}"
+    return objects
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def objects(overlay: str) -> dict[str, Object]:
+    return rendered(MANIFESTS / overlay)
+
+
+@pytest.fixture
+def pod(objects: dict[str, Object]) -> Object:
+    spec: Object = objects["Deployment"]["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.fixture
+def container(pod: Object) -> Object:
+    (container,) = pod["containers"]
+    one: Object = container
+    return one
+
+
+def compose() -> dict[str, Object]:
+    services: dict[str, Object] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    return services
+
+
+def measured(engine: str) -> Object:
+    results: Object = json.loads((ROOT / "bench" / "results.json").read_text())
+    assert results["machine"]["cores"] == 2
+    service: Object = results["services"][engine]
+    return service
+
+
+def needed_bytes(engine: str, threads: int) -> float:
+    """What is resident, a picture of the most expensive kind in each thread, and every body that may be in flight."""
+    (largest,) = re.findall(r"take\s+up to (\d+) MB", API)
+    bodies = Settings().max_in_flight * Settings().max_file_bytes
+    return float(1e6 * (measured(engine)["resident MB"] + threads * int(largest)) + bodies)
+
+
+def in_bytes(quantity: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi|g)", quantity).groups()  # type: ignore[union-attr]
+    return int(number) * {"Mi": 2**20, "Gi": 2**30, "g": 2**30}[unit]
+
+
+def variables(container: Object) -> dict[str, str]:
+    """The environment that Kubernetes gives the container, where the secret is there."""
+    values = {}
+    for one in container["env"]:
+        source = one["valueFrom"]
+        if "resourceFieldRef" in source:
+            values[one["name"]] = container["resources"]["limits"]["cpu"]
+            assert source["resourceFieldRef"] == {"resource": "limits.cpu"}
+        else:
+            assert source["secretKeyRef"]["optional"] is True
+            values[one["name"]] = "0" * 64
+    return values
+
+
+@pytest.mark.parametrize(
+    "version", [*re.findall(r"Kubernetes (\S+) or newer", GUIDE), kubernetes_validate.latest_version()]
+)
+def test_the_manifests_fit_their_schemas(objects: dict[str, Object], version: str) -> None:
+    for one in objects.values():
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_everything_points_at_the_same_pods(objects: dict[str, Object]) -> None:
+    deployment = objects["Deployment"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    assert objects["Service"]["spec"]["selector"] == labels
+    assert objects["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    assert objects["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
+    assert objects["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert "replicas" not in deployment["spec"]
+
+
+def test_the_settings_of_the_manifests_are_the_services(container: Object, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {f"EMOTION_{name.upper()}" for name in Settings.model_fields}
+    given = variables(container)
+    assert given.keys() <= names
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert (settings.model_threads, settings.picture_threads) == (2, 2)
+
+
+def test_a_service_of_the_cluster_cannot_set_a_setting(pod: Object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_PORT", "tcp://10.0.0.1:80")
+    with pytest.raises(ValueError, match="EMOTION_PORT"):
+        Settings()
+    assert pod["enableServiceLinks"] is False
+
+
+def test_the_guides_settings_are_the_services() -> None:
+    assert set(re.findall(r"EMOTION_[A-Z_]+", GUIDE)) <= {f"EMOTION_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_the_probes_are_answered_at_the_images_port(
+    objects: dict[str, Object], container: Object, service: str
+) -> None:
+    (port,) = container["ports"]
+    assert f"EXPOSE {port['containerPort']}\n" in DOCKERFILE
+    assert f"PORT={port['containerPort']}\n" in DOCKERFILE
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        probe = container[name]["httpGet"]
+        assert probe["port"] == port["name"]
+        assert httpx2.get(service + probe["path"]).json()["status"] in {"ready", "alive"}
+    (exposed,) = objects["Service"]["spec"]["ports"]
+    assert exposed["targetPort"] == port["name"]
+    (rule,) = objects["NetworkPolicy"]["spec"]["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": port["name"]}]
+    scraped = objects["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+    assert scraped["prometheus.io/port"] == str(port["containerPort"])
+    assert httpx2.get(service + scraped["prometheus.io/path"]).text.startswith("# HELP")
+
+
+def test_the_start_has_ten_times_as_long_as_was_measured(overlay: str, container: Object) -> None:
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] > 10 * measured(OVERLAYS[overlay])["ready"]
+
+
+def test_memory_and_processors_are_what_was_measured(overlay: str, container: Object) -> None:
+    requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+    engine = OVERLAYS[overlay]
+    assert requests["cpu"] == limits["cpu"] == "2"
+    assert in_bytes(requests["memory"]) > 1e6 * measured(engine)["resident MB"]
+    assert in_bytes(limits["memory"]) > needed_bytes(engine, threads=2)
+
+
+def test_pods_are_confined(pod: Object, container: Object, objects: dict[str, Object]) -> None:
+    """As https://kubernetes.io/docs/concepts/security/pod-security-standards/ restricts them, and further."""
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "runAsGroup": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "volumes" not in pod
+    policy = objects["NetworkPolicy"]["spec"]
+    assert (policy["policyTypes"], policy["egress"]) == (["Ingress", "Egress"], [])
+
+
+def test_it_is_given_the_time_that_it_takes_to_stop(pod: Object, container: Object) -> None:
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pause > 0
+    assert pod["terminationGracePeriodSeconds"] >= pause + Settings().stop_seconds + 5
+
+
+@pytest.mark.parametrize(("name", "engine"), {"full": "keras", "lite": "litert"}.items())
+def test_compose_confines_and_bounds_each_image(name: str, engine: str) -> None:
+    service = compose()[name]
+    assert service["profiles"] == [name]
+    assert service["build"]["target"] == name
+    assert f" AS {name}\n" in DOCKERFILE
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "tmpfs" not in service
+    assert service["ports"] == [f"${{PORT:-{port}}}:{port}" for port in re.findall(r"EXPOSE (\d+)", DOCKERFILE)]
+    assert int(service["stop_grace_period"].removesuffix("s")) >= Settings().stop_seconds + 5
+    given = service["environment"]
+    assert given.keys() <= {f"EMOTION_{field.upper()}" for field in Settings.model_fields}
+    threads = service["cpus"]
+    assert (given["EMOTION_MODEL_THREADS"], given["EMOTION_PICTURE_THREADS"]) == (threads, threads)
+    assert in_bytes(service["mem_limit"]) > needed_bytes(engine, threads)
+    # Without a test of its own it is the image's check.
+    assert service["healthcheck"].keys() == {"start_period", "start_interval"}
+    assert f"--start-period={service['healthcheck']['start_period']}" in DOCKERFILE
+
+
+def test_images_are_called_the_same_everywhere() -> None:
+    names = {name: service["image"] for name, service in compose().items()}
+    assert names == {"full": f"expressions:{__version__}", "lite": f"expressions:{__version__}-lite"}
+    for overlay, name in {"base": "full", "lite": "lite"}.items():
+        spec = rendered(MANIFESTS / overlay)["Deployment"]["spec"]["template"]["spec"]
+        assert spec["containers"][0]["image"] == names[name]
+    for name in names.values():
+        assert re.search(rf"{re.escape(name)}(?![\w-])", GUIDE)
+
+
+def planned(replay: Path, target: str) -> list[str]:
+    """The steps and files of a replay."""
+    command = [sys.executable, str(replay), target, "--steps"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize(("target", "engine"), {"full": "keras", "lite": "litert"}.items())
+def test_a_replay_does_the_steps_of_the_target(target: str, engine: str) -> None:
+    lines = planned(ROOT / "scripts" / "replay", target)
+    assert lines[0].startswith("FROM python:")
+    assert ("ENV EMOTION_ENGINE=litert" in lines) == (engine == "litert")
+    assert sum(line.startswith("RUN pip install") for line in lines) == 1
+    assert "USER 1000" in lines
+    assert {"app/__main__.py", "models/emotion_vgg16.tflite", "requirements.lock"} <= set(lines)
+    assert not {"tests/conftest.py", "README.md", "Dockerfile"} & set(lines)
+    assert not any("__pycache__" in line for line in lines)
+
+
+def test_a_replay_sends_what_dockerignore_lets_through(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    replay = Path(shutil.copy(ROOT / "scripts" / "replay", tmp_path / "scripts"))
+    (tmp_path / "Dockerfile").write_text("# one\nFROM a AS b\nRUN one && \\\n    two\n\nFROM b AS c\nCMD three\n")
+    (tmp_path / ".dockerignore").write_text(
+        "*\n# all but\n!kept\n!*.txt\n**/cache\nkept/inner/?.md\n!kept/inner/b.md\n"
+    )
+    for name in ("a.txt", "kept/a.py", "kept/cache/a", "kept/inner/cache/a", "kept/inner/a.md", "kept/inner/b.md", "c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    files = ["a.txt", "kept/a.py", "kept/inner/b.md"]
+    assert planned(replay, "b") == ["FROM a", "RUN one && two", *files]
+    assert planned(replay, "c") == ["FROM a", "RUN one && two", "CMD three", *files]
+
+
+def test_a_replay_of_something_else_fails() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "replay"), "nothing", "--steps"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "Failed: no target 'nothing' in the Dockerfile; there are base, lite, full\n"
+
+
+def test_the_upload_to_a_space_has_every_file_that_the_image_needs() -> None:
+    (command,) = re.findall(r"^hf upload (?:.*\\\n)*.*$", GUIDE, re.MULTILINE)
+    words = shlex.split(command.replace("\\\n", " "))
+    given = [word for before, word in pairwise(words) if before == "--include"]
+    patterns = [f"{word}*" if word.endswith("/") else word for word in given]
+    lines = planned(ROOT / "scripts" / "replay", "full")
+    files = [line for line in lines if not re.match("[A-Z]+ ", line)]
+    assert len(files) > 50
+    for name in ("README.md", "Dockerfile", ".dockerignore", *files):
+        assert any(fnmatchcase(name, pattern) for pattern in patterns), name
+    assert not any(fnmatchcase("tests/conftest.py", pattern) for pattern in patterns)
