@@ -1,5 +1,6 @@
 """The documents say what the service does: every route, setting and error code, and an example that runs."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from app.card import Card, read_card
 from app.errors import ServiceError
 from app.main import create_app
 from app.settings import Settings
+from bench import capacity
 from tests.conftest import ROOT
 from training import page
 
@@ -80,3 +82,7 @@ def test_the_space_is_declared() -> None:
     assert "sdk: docker" in front
     assert "app_port: 7860" in front
     assert "PORT=7860" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_capacity_is_what_was_measured() -> None:
+    assert capacity.table(json.loads(capacity.RESULTS.read_text())) in (ROOT / "deploy" / "README.md").read_text()
