@@ -21,6 +21,7 @@ def main() -> None:
         "app.main:app",
         host=settings.host,
         port=settings.port,
+        loop="asyncio",  # Not whichever is installed.
         http=protocol(head_seconds=settings.head_seconds, body_seconds=settings.body_seconds),
         h11_max_incomplete_event_size=settings.max_head_bytes,
         ws=PatientSocket,

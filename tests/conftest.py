@@ -28,6 +28,9 @@ from bench.server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Put before a command that is to be interrupted: what a shell runs in the background ignores that."""
+
 
 def encoded(image: NDArray[np.uint8] | Image.Image, format: str = "PNG", **options: object) -> bytes:
     """A picture as a file's bytes."""
@@ -93,7 +96,9 @@ def service() -> Iterator[str]:
 def serving(app: FastAPI, **settings: float) -> Iterator[str]:
     """The address of `app` behind a real server in a thread; `settings` are those of `app.patience.protocol`."""
     times = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
-    config = uvicorn.Config(app, port=free_port(), log_level="warning", http=protocol(**times), ws=PatientSocket)
+    config = uvicorn.Config(
+        app, port=free_port(), log_level="warning", loop="asyncio", http=protocol(**times), ws=PatientSocket
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

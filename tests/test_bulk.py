@@ -19,7 +19,7 @@ from PIL import Image
 from deploy import rows
 from deploy.report import summarize
 from deploy.sources import PlanError, folder_of, plan
-from tests.conftest import ROOT, encoded
+from tests.conftest import INTERRUPTIBLE, ROOT, encoded
 
 ENVIRONMENT = os.environ | {"EMOTION_ENGINE": "litert", "RAY_USAGE_STATS_ENABLED": "0"}
 POISON = {3, 17, 30}
@@ -46,7 +46,7 @@ def pictures(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFact
 
 
 def start(source: str | Path, out: Path, *options: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "deploy.bulk", str(source), "--out", str(out), *options]
+    command = [*INTERRUPTIBLE, sys.executable, "-m", "deploy.bulk", str(source), "--out", str(out), *options]
     return subprocess.Popen(
         command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -23,10 +23,10 @@ from app import timeline
 from app.clips import Every, InvalidClip, sampled
 from app.emotions import LABELS
 from app.timeline import Moment, Timeline
-from tests.conftest import ROOT, encoded
+from tests.conftest import INTERRUPTIBLE, ROOT, encoded
 from tests.test_faces import group
 
-COMMAND = [sys.executable, "-m", "app.cli"]
+COMMAND = [*INTERRUPTIBLE, sys.executable, "-m", "app.cli"]
 ENVIRONMENT = {**os.environ, "EMOTION_ENGINE": "litert"}  # It starts at once.
 
 
