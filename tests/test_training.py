@@ -50,6 +50,8 @@ def half_resolution(tmp_path: Path) -> Path:
         channels = width
     arrays["fer/kernel"] = random.normal(0, 0.1, (channels, 7))
     arrays["fer/bias"] = np.zeros(7)
+    arrays["ferplus/kernel"] = random.normal(0, 0.1, (channels, 9))
+    arrays["ferplus/bias"] = np.zeros(9)
     path = tmp_path / "half.npz"
     np.savez(path, **{name: array.astype(np.float16) for name, array in arrays.items()})  # type: ignore[arg-type]
     return path
@@ -141,13 +143,28 @@ def test_a_half_resolution_network_keeps_its_features_one_block_later(half_resol
     network.shift_in(slim, half_resolution, faces)
     stem = keras.Model(slim.input, slim.get_layer("block1_pool").output).predict(faces, verbose=0)
     middle = (stem[..., 0] + 1 - stem[..., 1]) / 2
-    halved = faces[..., 0].reshape(8, 48, 2, 48, 2).mean(axis=(2, 4))
     inner = (slice(None), slice(2, -2), slice(2, -2))
-    assert np.corrcoef(middle[inner].ravel(), halved[inner].ravel())[0, 1] > 0.9
+    assert np.abs(middle - made_up(8).pixels / 255)[inner].mean() < 0.01  # Enlarging is undone.
     np.testing.assert_allclose(stem[..., 2], 1, atol=1e-4)
     with np.load(half_resolution) as source:
         kernel = source["block2_conv1/kernel"].astype(np.float32)
     np.testing.assert_array_equal(slim.get_layer("block3_conv1").get_weights()[0], kernel)
+
+
+def test_the_last_block_of_a_half_resolution_network_becomes_dense_layers(half_resolution: Path) -> None:
+    faces = model_input(dataset.luma(smoke.drawn_faces(64)))
+    teacher = network.half_resolution(half_resolution)
+    with np.load(half_resolution) as source:
+        kernel, bias = network._dense_2x2(source, "block5_conv1")
+    pool, after = (teacher.get_layer(name).output for name in ("block4_pool", "block5_relu1"))
+    maps, wanted = keras.Model(teacher.input, [pool, after]).predict(faces, verbose=0)
+    np.testing.assert_allclose(
+        np.maximum(maps.reshape(64, -1) @ kernel + bias, 0), wanted.reshape(64, -1), rtol=1e-3, atol=1e-3
+    )
+    slim = network.trainable_vgg16(network.SLIM)
+    network.shift_in(slim, half_resolution, faces)
+    one, other = (built.predict(faces, verbose=0)["expression"] for built in (teacher, slim))
+    assert np.corrcoef((one - one.mean(axis=0)).ravel(), (other - other.mean(axis=0)).ravel())[0, 1] > 0.8
 
 
 def test_widening_folding_and_temperature_keep_the_answers() -> None:
@@ -181,7 +198,7 @@ def test_half_resolution_weights_give_a_network_of_their_own(half_resolution: Pa
     logits = teacher.predict(faces, verbose=0)["expression"]
     assert logits.shape == (3, 7)
     edge = faces.copy()
-    edge[:, :4] = edge[:, -4:] = edge[:, :, :4] = edge[:, :, -4:] = 0.5
+    edge[:, :3] = edge[:, -3:] = edge[:, :, :3] = edge[:, :, -3:] = 0.5
     np.testing.assert_array_equal(teacher.predict(edge, verbose=0)["expression"], logits)  # It sees the middle.
 
 
@@ -217,10 +234,10 @@ def test_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:
 def test_freezing_leaves_features_untouched() -> None:
     training = Training(Flags(widths="slim", steps=2, batch=8, freeze="features"), made_up())
     before = training.network.get_layer("block3_conv2").get_weights()[0]
-    head = training.network.get_layer("fc").get_weights()[0]
+    head = training.network.get_layer("fc1").get_weights()[0]
     list(training.train(2))
     np.testing.assert_array_equal(training.network.get_layer("block3_conv2").get_weights()[0], before)
-    assert not np.array_equal(training.network.get_layer("fc").get_weights()[0], head)
+    assert not np.array_equal(training.network.get_layer("fc1").get_weights()[0], head)
 
 
 def test_from_training_to_a_served_model(tmp_path: Path) -> None:

@@ -30,8 +30,13 @@ FULL = (64, 128, 256, 512, 512)
 SLIM = (3, 64, 128, 256, 512)
 """The widths of VGG16 one block later: what a network for half the resolution needs, a third of the cost."""
 
-HIDDEN = 512
+HIDDEN = {"fc1": 1024, "fc2": 1024, "fc3": 1024}
+"""Units of the hidden dense layers: three, as they stand in for a smaller network's last block (`shift_in`)."""
+
 EPSILON = 1e-5
+
+SHARP = np.outer([-1, 4, -1], [-1, 4, -1]).astype(np.float32) / 4
+"""With the mean of 2x2 pixels that follows it, this convolution undoes `app.preprocess.enlarge`."""
 
 Floats = NDArray[np.float32]
 
@@ -79,8 +84,9 @@ def trainable_vgg16(widths: tuple[int, ...] = FULL, precision: str = "float32", 
     x = _features(inputs, widths, precision)
     x = layers.Flatten(name="flatten", dtype=precision)(x)
     x = layers.Dropout(dropout, seed=1, name="drop_features", dtype=precision)(x)
-    x = layers.Dense(HIDDEN, activation="relu", kernel_initializer="he_normal", name="fc", dtype=precision)(x)
-    x = layers.Dropout(dropout, seed=2, name="drop_hidden", dtype=precision)(x)
+    for seed, (name, units) in enumerate(HIDDEN.items(), start=2):
+        x = layers.Dense(units, activation="relu", kernel_initializer="he_normal", name=name, dtype=precision)(x)
+        x = layers.Dropout(dropout, seed=seed, name=f"drop_{name}", dtype=precision)(x)
     heads = {
         "expression": layers.Dense(len(LABELS), name="expression")(x),
         "votes": layers.Dense(len(VOTE_NAMES), name="votes")(x),
@@ -97,10 +103,12 @@ def half_resolution(weights: Path | str, precision: str = "float32") -> keras.Mo
         precision: as for `trainable_vgg16`.
     """
     inputs = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
-    x = layers.AveragePooling2D(2, name="halve")(inputs)
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="sharpen")(inputs)
+    x = layers.AveragePooling2D(2, name="halve")(x)
     x = layers.CenterCrop(44, 44, name="crop")(x)
     x = layers.GlobalAveragePooling2D(name="average")(_features(x, FULL, precision))
     network = keras.Model(inputs, {"expression": layers.Dense(len(LABELS), name="expression")(x)})
+    network.get_layer("sharpen").set_weights([np.tile(SHARP[:, :, None, None], (1, 1, 3, 1))])
     with np.load(weights) as source:
         for _, _, convolution, norm in layer_names():
             network.get_layer(convolution).set_weights([source[f"{convolution}/kernel"].astype(np.float32)])
@@ -130,7 +138,8 @@ def plain_vgg16(widths: tuple[int, ...] = FULL) -> keras.Model:
         if position == CONVOLUTIONS[block - 1]:
             x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(HIDDEN, activation="relu", name="fc")(x)
+    for name, units in HIDDEN.items():
+        x = layers.Dense(units, activation="relu", name=name)(x)
     outputs = layers.Dense(len(LABELS), activation="softmax", name="expression")(x)
     return keras.Model(inputs, outputs, name="emotion_vgg16")
 
@@ -143,7 +152,8 @@ def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:
         gamma, beta, mean, variance = network.get_layer(norm).get_weights()
         scale = gamma / np.sqrt(variance + EPSILON)
         plain.get_layer(convolution).set_weights([kernel * scale, beta - mean * scale])
-    plain.get_layer("fc").set_weights(network.get_layer("fc").get_weights())
+    for name in HIDDEN:
+        plain.get_layer(name).set_weights(network.get_layer(name).get_weights())
     kernel, bias = network.get_layer("expression").get_weights()
     plain.get_layer("expression").set_weights([kernel / temperature, bias / temperature])
     return plain
@@ -160,13 +170,13 @@ def equalize(plain: keras.Model, faces: Floats) -> None:
         plain: from `plain_vgg16` or `fold`.
         faces: float32 [N, 96, 96, 3] in [0, 1], on which the ranges are measured.
     """
-    names = [name for _, _, name, _ in layer_names()]
-    outputs = [plain.get_layer(name).output for name in [*names, "fc"]]
+    names = [*(name for _, _, name, _ in layer_names()), *HIDDEN]
+    outputs = [plain.get_layer(name).output for name in names]
     ranges = [
         output.max(axis=tuple(range(output.ndim - 1)))
         for output in keras.Model(plain.input, outputs).predict(faces, batch_size=16, verbose=0)
     ]
-    for name, following, highest in zip([*names, "fc"], [*names[1:], "fc", "expression"], ranges, strict=True):
+    for name, following, highest in zip(names, [*names[1:], "expression"], ranges, strict=True):
         factor = np.where(highest > 0, 1 / np.maximum(highest, 1e-6), 1)
         kernel, bias = plain.get_layer(name).get_weights()
         plain.get_layer(name).set_weights([kernel * factor, bias * factor])
@@ -179,27 +189,32 @@ def shift_in(network: keras.Model, weights: Path | str, faces: Floats) -> None:
     """Start a SLIM network from a VGG16 that was trained at half the resolution, one block later.
 
     At 96 px every structure is twice as large as at 48, so block k of the smaller network becomes block k + 1 here.
-    Block 1 becomes its downsampling: a binomial low-pass, of which the pool keeps maximum and minimum, whose middle is
-    the pixel at 48 px. The smaller network's last block has no counterpart; the dense layers learn its work.
+    Block 1 becomes its downsampling: it undoes `app.preprocess.enlarge`, such that the middle of the pool's maximum and
+    minimum is the pixel at 48 px. The smaller network pools a picture cropped by 2 px; its second block has a
+    convolution less than block 3 here, which moves the map by one pixel, so that both pool the same pixels.
+
+    The smaller network's last block, on a map of 2x2, is three dense layers of 2048 units. `HIDDEN` keeps those that
+    matter most, and each layer is fitted to what they compute there on `faces` (after Luo et al. 2017, ThiNet).
 
     Args:
         network: `trainable_vgg16(SLIM)`; changed in place.
-        weights: .npz with `block*_conv*/kernel` (HWIO) and `/bn_gamma`, `/bn_beta`, `/bn_mean`, `/bn_variance`.
-        faces: float32 [N, 96, 96, 3] in [0, 1], on which the new layers' statistics are measured.
+        weights: .npz with `block*_conv*/kernel` (HWIO) and `/bn_gamma`, `/bn_beta`, `/bn_mean`, `/bn_variance`, and
+            `fer/kernel` [512, 7], `fer/bias`, `ferplus/kernel` [512, 9], `ferplus/bias`.
+        faces: float32 [N, 96, 96, 3] in [0, 1], on which the new layers are fitted; some thousands.
     """
-    low_pass = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    few = faces[:256]
     stem = np.zeros((3, 3, 3, 3), np.float32)
-    stem[:, :, :, 0] = low_pass[:, :, None] / 3
+    stem[:, :, :, 0] = SHARP[:, :, None] / 3
     stem[:, :, :, 1] = -stem[:, :, :, 0]
-    _set_transparent(network, 1, 1, stem, faces, offset=np.array([0, 1, 1], np.float32))
-    _set_transparent(network, 1, 2, _identity(3), faces)
+    _set_transparent(network, 1, 1, stem, few, offset=np.array([0.5, 1.5, 1], np.float32))
+    _set_transparent(network, 1, 2, _identity(3), few)
     with np.load(weights) as source:
         for block, position, convolution, norm in layer_names():
             if block == 1:
                 continue
             name = f"block{block - 1}_conv{position}"
             if position > CONVOLUTIONS[block - 2]:
-                _set_transparent(network, block, position, _identity(SLIM[block - 1]), faces)
+                _set_transparent(network, block, position, _identity(SLIM[block - 1], step=1), few)
                 continue
             kernel = source[f"{name}/kernel"].astype(np.float32)
             if block == 2 and position == 1:
@@ -207,6 +222,7 @@ def shift_in(network: keras.Model, weights: Path | str, faces: Floats) -> None:
                 kernel = np.concatenate([grey, -grey, grey], axis=2)
             network.get_layer(convolution).set_weights([kernel])
             network.get_layer(norm).set_weights(_norm_weights(source, name))
+    _set_dense(network, weights, faces)
 
 
 def widen(small: keras.Model, large: keras.Model) -> None:
@@ -226,7 +242,7 @@ def widen(small: keras.Model, large: keras.Model) -> None:
         for new, values in zip(norms, small.get_layer(norm).get_weights(), strict=True):
             new[:outputs] = values
         large.get_layer(norm).set_weights(norms)
-    for name in ("fc", "expression", "votes"):
+    for name in (*HIDDEN, "expression", "votes"):
         large.get_layer(name).set_weights(small.get_layer(name).get_weights())
 
 
@@ -258,10 +274,64 @@ def _norm_weights(source: Any, convolution: str) -> list[Floats]:
     return [source[f"{convolution}/bn_{part}"] for part in ("gamma", "beta", "mean", "variance")]
 
 
-def _identity(channels: int) -> Floats:
+def _identity(channels: int, step: int = 0) -> Floats:
+    """A kernel that only moves the map, by `step` pixels to the top left."""
     kernel = np.zeros((3, 3, channels, channels), np.float32)
-    kernel[1, 1] = np.eye(channels)
+    kernel[1 + step, 1 + step] = np.eye(channels)
     return kernel
+
+
+def _set_dense(network: keras.Model, weights: Path | str, faces: Floats) -> None:
+    """Set the dense layers to do the work of the smaller network's last block."""
+    flat = network.get_layer("flatten").output
+    x = keras.Model(network.input, flat).predict(faces, batch_size=64, verbose=0).astype(np.float32)
+    smaller = half_resolution(weights)
+    names = [f"block5_bn{position}" for position in range(1, CONVOLUTIONS[-1] + 1)]
+    outputs = [smaller.get_layer(name).output for name in [*names, "average"]]
+    *wanted, pooled = keras.Model(smaller.input, outputs).predict(faces, batch_size=64, verbose=0)
+    wanted = [target.reshape(len(faces), -1) for target in wanted]
+    with np.load(weights) as source:
+        dense = [_dense_2x2(source, f"block5_conv{position}") for position in range(1, CONVOLUTIONS[-1] + 1)]
+        heads = {
+            name: (source[f"{stem}/kernel"].astype(np.float32), source[f"{stem}/bias"])
+            for name, stem in (("expression", "fer"), ("votes", "ferplus"))
+        }
+    following = [dense[1][0], dense[2][0], np.tile(heads["expression"][0], (4, 1))]
+    kept = []
+    for target, after, units in zip(wanted, following, HIDDEN.values(), strict=True):
+        loudness = np.maximum(target, 0).std(axis=0) * np.linalg.norm(after, axis=1)
+        kept.append(np.sort(np.argsort(-loudness)[:units]))
+    start = np.zeros((3, 3, FULL[-1], len(kept[0])), np.float32)
+    start[:2, :2] = dense[0][0][:, kept[0]].reshape(2, 2, FULL[-1], -1)
+    kernel = start.reshape(x.shape[1], -1)
+    for name, target, chosen in zip(HIDDEN, wanted, kept, strict=True):
+        change, bias = _least_squares(x, target[:, chosen] - x @ kernel, ridge=1.0 if name == "fc1" else 0.01)
+        network.get_layer(name).set_weights([kernel + change, bias])
+        x = np.maximum(x @ (kernel + change) + bias, 0)
+        kernel = np.zeros((x.shape[1], x.shape[1]), np.float32)
+    for name, (kernel, bias) in heads.items():
+        network.get_layer(name).set_weights(_least_squares(x, pooled @ kernel + bias, ridge=0.01))
+
+
+def _dense_2x2(source: Any, convolution: str) -> tuple[Floats, Floats]:
+    """A convolution with BatchNorm on a map of 2x2, as the kernel and bias of one dense layer."""
+    gamma, beta, mean, variance = _norm_weights(source, convolution)
+    scale = gamma / np.sqrt(variance + EPSILON)
+    kernel = source[f"{convolution}/kernel"].astype(np.float32) * scale
+    dense = np.zeros((2, 2, kernel.shape[2], 2, 2, kernel.shape[3]), np.float32)
+    for v, u, y, x in np.ndindex(2, 2, 2, 2):
+        dense[v, u, :, y, x] = kernel[v - y + 1, u - x + 1]
+    return dense.reshape(4 * kernel.shape[2], -1), np.tile(beta - mean * scale, 4)
+
+
+def _least_squares(x: Floats, y: Floats, ridge: float) -> tuple[Floats, Floats]:
+    """Kernel and bias of the linear layer from `x` [N, I] to `y` [N, O], drawn to zero by `ridge`, in mean squares."""
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    centred = (x - x_mean).astype(np.float64)
+    gram = centred.T @ centred
+    gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram) + 1e-9
+    kernel = np.linalg.solve(gram, centred.T @ (y - y_mean)).astype(np.float32)
+    return kernel, y_mean - x_mean @ kernel
 
 
 def _set_transparent(

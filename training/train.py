@@ -28,6 +28,9 @@ from training.log import RunLog
 STATISTICS_ROWS = 1024
 """Training faces on which BatchNorm's statistics are measured."""
 
+FITTING_ROWS = 6144
+"""Training faces on which layers without a counterpart in the weights that a run starts from are fitted."""
+
 WIDTHS = {"slim": network.SLIM, "full": network.FULL}
 PRECISIONS = ("float32", "mixed_bfloat16")
 FROZEN: dict[str, Callable[[keras.layers.Layer], bool]] = {
@@ -91,7 +94,7 @@ class Training:
         self.luma = dataset.luma(self.rows)
         self.votes = dataset.vote_targets(self.rows)
         keras.utils.set_random_seed(flags.seed)
-        self.network = _initial_network(flags, self.statistics_faces())
+        self.network = _initial_network(flags, model_input(self.luma[:FITTING_ROWS]))
         for layer in self.network.layers:
             layer.trainable = not FROZEN[flags.freeze](layer)
         self.augment = augment.Augment(name="augment")
@@ -192,11 +195,13 @@ class Training:
 def _initial_network(flags: Flags, faces: NDArray[np.float32]) -> keras.Model:
     built = network.trainable_vgg16(WIDTHS[flags.widths], flags.precision, flags.dropout)
     if flags.start.endswith(".npz"):
-        network.shift_in(built, flags.start, faces[:256])
+        network.shift_in(built, flags.start, faces)
     elif flags.start:
-        network.widen(network.load(Path(flags.start)), built)
-    if flags.start:
-        network.reestimate(built, faces)
+        small = network.load(Path(flags.start))
+        network.widen(small, built)
+        if network.widths_of(small) != WIDTHS[flags.widths]:
+            network.reestimate(built, faces[:STATISTICS_ROWS])
+            network.widen(small, built)  # Only the new channels' statistics were unknown.
     return built
 
 
