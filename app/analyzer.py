@@ -203,11 +203,8 @@ class Analyzer:
         heat = await self._explain(crop, LABELS.index(label))
 
         def draw() -> bytes:
-            shorter = min(found.size.width, found.size.height)
-            pixels = found.picture.rgb(annotate.HEAT_SIDE * shorter // min(box.width, box.height) + 1)
-            part = box.scaled(pixels.shape[1] / found.size.width, pixels.shape[0] / found.size.height)
-            crop = pixels[part.y : part.y + part.height, part.x : part.x + part.width]
-            return annotate.encoded(annotate.draw_heat(crop, heat), "PNG")
+            face = face_pixels(found.picture, box, annotate.HEAT_SIDE)
+            return annotate.encoded(annotate.draw_heat(face, heat), "PNG")
 
         return Explanation(await self._in_pool(draw), face, label, len(found.boxes))
 
@@ -286,6 +283,19 @@ class Analyzer:
             certain=confidence >= self._card.certain_from,
             plausible=likely or [top.name],
         )
+
+
+def face_pixels(picture: Picture, box: Box, side: int) -> NDArray[np.uint8]:
+    """A face in colour: uint8 [h, w, 3] of at least `side` pixels where the picture has them.
+
+    Args:
+        picture: the upload.
+        box: the face in pixels of the upright picture.
+        side: wanted, in pixels; a large face is not decoded in full.
+    """
+    pixels = picture.rgb(side * min(picture.width, picture.height) // min(box.width, box.height) + 1)
+    part = box.scaled(pixels.shape[1] / picture.width, pixels.shape[0] / picture.height)
+    return pixels[part.y : part.y + part.height, part.x : part.x + part.width]
 
 
 def faces_in_detail(picture: Picture, grey: NDArray[np.uint8], boxes: Sequence[Box]) -> list[NDArray[np.uint8]]:

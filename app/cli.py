@@ -30,13 +30,11 @@ from app.analyzer import Analyzer
 from app.assembly import assembled
 from app.emotions import LABELS
 from app.errors import NoFace, ServiceError, StartError
+from app.folders import inside, is_picture
 from app.ordered import IN_FLIGHT, in_order
 from app.schemas import Prediction
 from app.settings import Settings, complaints
 from app.timeline import Moment, Timeline
-
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif"})
-"""Files that are taken from folders, beside videos; a file that is named itself is always tried."""
 
 MOST_PANELS = 20
 """Videos in one plot."""
@@ -52,7 +50,7 @@ class Source(NamedTuple):
 
     @property
     def is_clip(self) -> bool:
-        return self.path.suffix.lower() in clips.SUFFIXES
+        return clips.is_clip(self.path.name)
 
 
 class Task(NamedTuple):
@@ -82,22 +80,12 @@ Write = Callable[[Row], None]
 def sources(paths: list[Path]) -> Iterator[Source]:
     """Files in the order of `paths`; those of a folder by name, with its folders' inside."""
     for path in paths:
-        yield from _inside(path, Path(path.resolve().name)) if path.is_dir() else [Source(path, Path(path.name))]
-
-
-def _inside(folder: Path, drawing: Path) -> Iterator[Source]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        yield Source(folder, drawing)  # Reading it as a file gives its row the reason.
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            yield from _inside(entry, drawing / entry.name)
-        elif entry.suffix.lower() in PICTURE_SUFFIXES | clips.SUFFIXES:
-            yield Source(entry, drawing / entry.name)
+        if path.is_dir():
+            drawings = Path(path.resolve().name)
+            for file in inside(path, lambda name: is_picture(name) or clips.is_clip(name)):
+                yield Source(file, drawings / file.relative_to(path))
+        else:
+            yield Source(path, Path(path.name))
 
 
 async def tasks(paths: list[Path], every: clips.Every, max_bytes: int) -> AsyncIterator[Task]:
@@ -219,8 +207,7 @@ def json_lines(out: TextIO) -> Write:
 
 async def run(options: argparse.Namespace, settings: Settings) -> bool:
     """Answer everything and write it to standard output; whether nothing failed."""
-    # Faces wait in line here, for the number of pictures at work is bounded; none is refused.
-    settings = settings.model_copy(update={"max_queued_faces": sys.maxsize})
+    settings = settings.patient()
     lines: dict[Source, list[Moment]] = {}
     failed = False
     async with assembled(settings) as assembly:

@@ -14,11 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"})
-"""File names that are taken for videos."""
+"""Of files that are taken for videos."""
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # Its words about a broken file would come between ours.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")  # A file cannot name an address.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+
+
+def is_clip(name: str) -> bool:
+    """Whether a file's name is that of a video."""
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 class InvalidClip(ValueError):

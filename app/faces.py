@@ -216,19 +216,16 @@ def _plausible(found: list[tuple[Box, float]]) -> list[Box]:
     """Drop boxes that a stronger one contradicts: by overlapping it or by being its chest. Largest first."""
     kept: list[tuple[Box, float]] = []
     for box, strength in sorted(found, key=lambda item: item[1], reverse=True):
-        if any(_overlap(box, face) for face, _ in kept):
+        if any(box.shared(face) > 0.3 * min(_area(box), _area(face)) for face, _ in kept):
             continue
         if any(_on_chest(box, face) and strength < stronger / 2 for face, stronger in kept):
             continue
         kept.append((box, strength))
-    return sorted((box for box, _ in kept), key=lambda box: box.width * box.height, reverse=True)
+    return sorted((box for box, _ in kept), key=_area, reverse=True)
 
 
-def _overlap(box: Box, face: Box) -> bool:
-    width = min(box.x + box.width, face.x + face.width) - max(box.x, face.x)
-    height = min(box.y + box.height, face.y + face.height) - max(box.y, face.y)
-    smaller = min(box.width * box.height, face.width * face.height)
-    return width > 0 and height > 0 and width * height > 0.3 * smaller
+def _area(box: Box) -> int:
+    return box.width * box.height
 
 
 def _on_chest(box: Box, face: Box) -> bool:

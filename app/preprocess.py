@@ -32,6 +32,17 @@ class Box(NamedTuple):
         right, bottom = round((self.x + self.width) * x), round((self.y + self.height) * y)
         return Box(left, top, max(right - left, 1), max(bottom - top, 1))
 
+    def shared(self, other: "Box") -> int:
+        """The area that both cover, in pixels."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        return max(width, 0) * max(height, 0)
+
+    def overlap(self, other: "Box") -> float:
+        """Intersection over union, 0 to 1."""
+        both = self.shared(other)
+        return both / (self.width * self.height + other.width * other.height - both)
+
 
 def face_detail(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.uint8]:
     """Cut a face out of a picture, as grey at the detail that the classifier was trained on.

@@ -61,7 +61,7 @@ class Tracks:
         self._tracks = [track for track in self._tracks if now - track.seen <= MEMORY]
         pairs = sorted(
             (
-                (overlap(track.box, box), number, track)
+                (track.box.overlap(box), number, track)
                 for number, (box, _) in enumerate(faces)
                 for track in self._tracks
             ),
@@ -83,11 +83,3 @@ class Tracks:
         track.box, track.seen = box, now
         track.probabilities = (1 - new) * track.probabilities + new * probabilities
         return track
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union, 0 to 1."""
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    both = max(width, 0) * max(height, 0)
-    return both / (one.width * one.height + other.width * other.height - both)

@@ -25,6 +25,7 @@ from app.errors import ServiceError
 from app.ordered import IN_FLIGHT, in_order
 from app.settings import Settings
 from bench.pictures import people
+from bench.server import process_titled
 from deploy import ray_data, rows
 from deploy.bulk import Engine, local, run
 from deploy.sources import Plan, plan
@@ -50,7 +51,7 @@ def generate(folder: Path, count: int) -> None:
 
 async def bare(paths: list[Path], settings: Settings) -> float:
     """Pictures a second of the pipeline alone, without a plan, rows or results."""
-    settings = settings.model_copy(update={"max_queued_faces": 2**31})
+    settings = settings.patient()
 
     async def given() -> AsyncIterator[bytes]:
         for path in paths:
@@ -76,9 +77,9 @@ def timed(folder: Path, out: Path, engine: Engine, settings: Settings) -> dict[s
     moments: list[tuple[float, int, float]] = []
 
     def watched(job: Plan, settings: Settings) -> Any:
-        for counts in engine(job, settings):
-            moments.append((time.perf_counter(), counts["pictures"], psutil.Process().memory_info().rss / 1e6))
-            yield counts
+        for pictures in engine(job, settings):
+            moments.append((time.perf_counter(), pictures, psutil.Process().memory_info().rss / 1e6))
+            yield pictures
 
     job = plan(str(folder), out, SHARD)
     run(job, watched, settings)
@@ -105,10 +106,10 @@ def accounted(folder: Path, out: Path) -> dict[str, int]:
 
 def killing(job: Plan, settings: Settings) -> Any:
     """The Ray engine, whose actor is killed after two shards."""
-    for number, counts in enumerate(ray_data.answered(job, settings)):
-        yield counts
+    for number, pictures in enumerate(ray_data.answered(job, settings)):
+        yield pictures
         if number == 1:
-            next(process for process in psutil.process_iter() if _is_actor(process)).kill()
+            process_titled("ray::Map").kill()
 
 
 def losing(job: Plan, settings: Settings) -> Any:
@@ -117,20 +118,13 @@ def losing(job: Plan, settings: Settings) -> Any:
     node = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     try:
-        for number, counts in enumerate(ray_data.answered(job, settings)):
-            yield counts
+        for number, pictures in enumerate(ray_data.answered(job, settings)):
+            yield pictures
             if number == 2:
                 cluster.remove_node(node, allow_graceful=False)
     finally:
         ray.shutdown()
         cluster.shutdown()
-
-
-def _is_actor(process: psutil.Process) -> bool:
-    try:
-        return " ".join(process.cmdline()).startswith("ray::Map")
-    except psutil.Error:
-        return False
 
 
 def measure(count: int) -> dict[str, Any]:

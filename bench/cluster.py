@@ -12,13 +12,12 @@ import time
 from typing import Any
 
 import httpx2
-import psutil
 import ray
 from ray import serve
 
 from bench.load import Client, Outcome
 from bench.pictures import PICTURES, portrait
-from bench.server import Server, free_port
+from bench.server import Server, free_port, process_titled
 from deploy.ray_serve import Size, app
 
 ROUNDS = 3
@@ -31,6 +30,7 @@ def start(engine: str) -> str:
     os.environ["RAY_SERVE_ENABLE_HA_PROXY"] = "1"
     settings = {name: value for name, value in os.environ.items() if name.startswith("EMOTION_")}
     ray.init(
+        "local",
         log_to_driver=False,
         include_dashboard=False,
         runtime_env={"env_vars": settings | {"EMOTION_ENGINE": engine}},
@@ -60,7 +60,7 @@ async def loss(url: str, replica: str, seconds: float) -> dict[str, Any]:
     client = Client(url, portrait())
     running = asyncio.create_task(client.closed(IN_FLIGHT, seconds))
     await asyncio.sleep(seconds / 4)
-    _process(replica).kill()
+    process_titled(f"ray::ServeReplica:default:{replica}").kill()
     killed = time.perf_counter()
     outcome: Outcome = await running
     while (await client.closed(IN_FLIGHT, 1, IN_FLIGHT)).failures:
@@ -72,14 +72,6 @@ async def loss(url: str, replica: str, seconds: float) -> dict[str, Any]:
         "refused": len(outcome.refusals),
         "recovered after s": round(max(outcome.latencies), 1),
     }
-
-
-def _process(replica: str) -> psutil.Process:
-    return next(
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if (process.info["cmdline"] or [""])[0].startswith(f"ray::ServeReplica:default:{replica}")
-    )
 
 
 def measure(engine: str, seconds: float) -> dict[str, Any]:

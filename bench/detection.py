@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import cv2
 import numpy as np
@@ -22,7 +21,6 @@ from tqdm import tqdm
 from app.faces import FaceDetector
 from app.preprocess import Box
 from app.settings import Settings
-from app.tracks import overlap
 from bench.pictures import people
 
 Grey = NDArray[np.uint8]
@@ -88,7 +86,7 @@ def compare(count: int, ours: Find, theirs: Find) -> dict[str, float]:
             boxes = find(grey)
             tally.seconds += time.perf_counter() - started
             matched = [_best(boxes, face) for face in truth]
-            tally.false += sum(all(overlap(box, face) <= MATCH for face in truth) for box in boxes)
+            tally.false += sum(all(box.overlap(face) <= MATCH for face in truth) for box in boxes)
             hits.append(matched)
         short = min(grey.shape)
         for face, mine, other in zip(truth, *hits, strict=True):
@@ -98,7 +96,7 @@ def compare(count: int, ours: Find, theirs: Find) -> dict[str, float]:
             tallies[1].found[relevant] += other is not None
             if relevant and mine is not None and other is not None:
                 both += 1
-                overlaps.append(overlap(mine, other))
+                overlaps.append(mine.overlap(other))
     mine, other = tallies
     return {
         "pictures": count,
@@ -118,8 +116,8 @@ def compare(count: int, ours: Find, theirs: Find) -> dict[str, float]:
 
 
 def _best(boxes: list[Box], face: Box) -> Box | None:
-    best = max(boxes, key=partial(overlap, face), default=None)
-    return best if best is not None and overlap(best, face) > MATCH else None
+    best = max(boxes, key=face.overlap, default=None)
+    return best if best is not None and best.overlap(face) > MATCH else None
 
 
 def _paste(canvas: Grey, boxes: list[Box], side: int, random: np.random.Generator) -> None:

@@ -28,6 +28,15 @@ def free_port() -> int:
         return port
 
 
+def process_titled(start: str) -> psutil.Process:
+    """A process of this machine whose command line starts with the given words, as Ray titles its own."""
+    return next(
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if " ".join(process.info["cmdline"] or ()).startswith(start)
+    )
+
+
 class Server:
     """A running service; a context manager that ends it."""
 

@@ -13,7 +13,6 @@ import argparse
 import logging
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,18 +29,19 @@ SHARD = 500
 """Pictures of one shard: what a stopped job may have to do again, for each worker."""
 
 
-Engine = Callable[[Plan, Settings], Iterator[Counter[str]]]
+Engine = Callable[[Plan, Settings], Iterator[int]]
+"""Answers the open shards of a job; yields how many pictures each had."""
 
 
-def local(job: Plan, settings: Settings) -> Iterator[Counter[str]]:
-    """Answer the open shards in this process; yields each one's counts."""
+def local(job: Plan, settings: Settings) -> Iterator[int]:
+    """The engine in this process."""
     with Worker(settings) as worker:
         for shard in job.open_shards():
             yield worker.answer(job.names(shard), job.part(shard))
 
 
-def on_ray(job: Plan, settings: Settings) -> Iterator[Counter[str]]:
-    """Answer the open shards on Ray's workers; yields each one's counts."""
+def on_ray(job: Plan, settings: Settings) -> Iterator[int]:
+    """The engine on a Ray cluster."""
     from deploy.ray_data import answered  # noqa: PLC0415
 
     return answered(job, settings)
@@ -50,22 +50,15 @@ def on_ray(job: Plan, settings: Settings) -> Iterator[Counter[str]]:
 ENGINES: dict[str, Engine] = {"local": local, "ray": on_ray}
 
 
-def run(job: Plan, engine: Engine, settings: Settings) -> Counter[str]:
-    """Do what is left of a job, with progress on standard error, and complete its results.
-
-    Returns:
-        Counts of the shards that were done now.
-    """
-    counts: Counter[str] = Counter()
+def run(job: Plan, engine: Engine, settings: Settings) -> None:
+    """Do what is left of a job, with progress on standard error, and complete its results."""
     left = job.open_shards()
     total = sum(len(job.names(shard)) for shard in left) if job.counted else None
     if left:
         with tqdm(total=total, unit="picture", disable=None, smoothing=0.1) as bar:
-            for done in engine(job, settings):
-                counts += done
-                bar.update(done["pictures"])
+            for pictures in engine(job, settings):
+                bar.update(pictures)
     rows.merge(job.parts(), job.out)
-    return counts
 
 
 def _arguments() -> argparse.Namespace:

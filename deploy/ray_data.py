@@ -4,7 +4,7 @@ Every node sees the pictures and the job's folder under the same paths, as on a 
 node was at when it was lost, Ray gives to another one, and the results of a shard are written whole or not at all.
 """
 
-from collections import Counter
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,27 +30,27 @@ class Answer:
         self._worker = Worker(settings)
 
     def __call__(self, shards: Rows) -> Rows:
-        """Answer shards by number; their counts."""
-        counts = [self._answer(int(shard)) for shard in shards["shard"]]
-        return {name: np.array([one[name] for one in counts]) for name in ("pictures", "faces", "errors")}
+        """Answer shards by number; how many pictures each has."""
+        return {"pictures": np.array([self._answer(int(shard)) for shard in shards["shard"]])}
 
-    def _answer(self, shard: int) -> Counter[str]:
+    def _answer(self, shard: int) -> int:
         return self._worker.answer(self._job.names(shard), self._job.part(shard))
 
 
-def answered(job: Plan, settings: Settings) -> Iterator[Counter[str]]:
-    """Answer the open shards on the cluster that RAY_ADDRESS names, or on this machine; yields each one's counts."""
+def answered(job: Plan, settings: Settings) -> Iterator[int]:
+    """Answer the open shards on the cluster that RAY_ADDRESS names, or on this machine; yields each one's pictures."""
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False)
+        # Otherwise Ray looks for the last cluster of this machine, and waits for minutes when that has crashed.
+        ray.init(os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False, include_dashboard=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     workers = max(1, int(ray.cluster_resources()["CPU"]) // CPUS)
     shards = ray.data.from_items([{"shard": shard} for shard in job.open_shards()])
-    counts = shards.repartition(target_num_rows_per_block=1).map_batches(
+    answers = shards.repartition(target_num_rows_per_block=1).map_batches(
         Answer,
         fn_constructor_args=(job, settings),
         batch_size=1,
         num_cpus=1,
         compute=ray.data.ActorPoolStrategy(size=workers),
     )
-    for row in counts.iter_rows():
-        yield Counter({name: int(number) for name, number in row.items()})
+    for row in answers.iter_rows():
+        yield int(row["pictures"])

@@ -33,12 +33,13 @@ Answer = TypeVar("Answer")
 
 _LOST = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError)
 
+_FULL = "Too many faces are waiting for the model; try again shortly."
+
 _TRIES = 3
 """Times that crops are given to a replica: one may die with them, and so may the next."""
 
 _PULSE = 1.0
 """Seconds between looks at whether the model answers."""
-
 
 _QUIET = {"enable_access_log": False}
 """Each request has its line already."""
@@ -126,7 +127,7 @@ class Remote:
 
     async def classify(self, crops: Sequence[Crop]) -> Sequence[Probabilities]:
         if self.queued + len(crops) > self._most_queued:
-            raise Overloaded("Too many faces are waiting for the model; try again shortly.")
+            raise Overloaded(_FULL)
         self.queued += len(crops)
         try:
             answers: list[Probabilities] = await asyncio.gather(
@@ -145,7 +146,7 @@ class Remote:
             try:
                 return await method.remote(*arguments)
             except BackPressureError as error:
-                raise Overloaded("Too many faces are waiting for the model; try again shortly.") from error
+                raise Overloaded(_FULL) from error
             except _LOST:
                 self.alive = False
         raise ModelStopped("The model was lost on the way; try again shortly.")

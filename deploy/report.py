@@ -11,6 +11,7 @@ from itertools import count
 
 from PIL import Image
 
+from app.analyzer import face_pixels
 from app.emotions import EMOTIONS, LABELS
 from app.errors import ServiceError
 from app.images import Picture
@@ -104,9 +105,7 @@ def _face(row: Row, settings: Settings) -> str:
     try:
         picture = Picture(read(row["file"], settings.max_file_bytes), settings.picture_limits)
         box = Box(row["x"], row["y"], row["width"], row["height"])
-        pixels = picture.rgb(THUMBNAIL * min(picture.width, picture.height) // min(box.width, box.height) + 1)
-        part = box.scaled(pixels.shape[1] / picture.width, pixels.shape[0] / picture.height)
-        face = pixels[part.y : part.y + part.height, part.x : part.x + part.width]
+        face = face_pixels(picture, box, THUMBNAIL)
     except (*UNREADABLE, ServiceError):
         return f'<p title="{words}">The picture is gone.</p>'
     stream = io.BytesIO()

@@ -6,6 +6,7 @@ A picture without a face, and one that could not be answered, has one row with a
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,37 +62,35 @@ def refused(file: str, code: str, words: str) -> Row:
 
 def write(path: Path, rows: Iterable[Row]) -> None:
     """Write a part, whole or not at all."""
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    if path.suffix == ".parquet":
-        import pyarrow.parquet  # noqa: PLC0415
+    with _whole(path) as unfinished:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet  # noqa: PLC0415
 
-        table = pyarrow.Table.from_pylist(list(rows), schema=_schema())
-        pyarrow.parquet.write_table(table, unfinished, compression="zstd")
-    else:
-        with unfinished.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-    unfinished.replace(path)
+            table = pyarrow.Table.from_pylist(list(rows), schema=_schema())
+            pyarrow.parquet.write_table(table, unfinished, compression="zstd")
+        else:
+            with unfinished.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
 
 
 def merge(parts: Sequence[Path], path: Path) -> None:
     """Put parts together, one at a time, whole or not at all."""
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    if path.suffix == ".parquet":
-        import pyarrow.parquet  # noqa: PLC0415
+    with _whole(path) as unfinished:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet  # noqa: PLC0415
 
-        with pyarrow.parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer:
-            for part in parts:
-                writer.write_table(pyarrow.parquet.read_table(part, schema=_schema()))
-    else:
-        with unfinished.open("w", newline="", encoding="utf-8") as stream:
-            for number, part in enumerate(parts):
-                with part.open(newline="", encoding="utf-8") as lines:
-                    if number:
-                        next(lines)
-                    stream.writelines(lines)
-    unfinished.replace(path)
+            with pyarrow.parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer:
+                for part in parts:
+                    writer.write_table(pyarrow.parquet.read_table(part, schema=_schema()))
+        else:
+            with unfinished.open("w", newline="", encoding="utf-8") as stream:
+                for number, part in enumerate(parts):
+                    with part.open(newline="", encoding="utf-8") as lines:
+                        if number:
+                            next(lines)
+                        stream.writelines(lines)
 
 
 def read(path: Path) -> Iterator[Row]:
@@ -106,6 +105,14 @@ def read(path: Path) -> Iterator[Row]:
     with path.open(newline="", encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             yield {name: _FROM_TEXT[_TYPES[name]](text) if text else None for name, text in row.items()}
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file to write beside `path`, which it becomes at the end."""
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    yield unfinished
+    unfinished.replace(path)
 
 
 def _schema() -> Any:

@@ -7,14 +7,13 @@ a job that is resumed works on the same shards.
 import glob
 import json
 import lzma
-import os
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from app.cli import PICTURE_SUFFIXES
+from app.folders import inside, is_picture
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -157,24 +156,11 @@ def _names(source: str) -> Iterator[str]:
         with Path(source[1:]).open() as lines:
             yield from (line.rstrip("\n") for line in lines if line.strip())
     elif Path(source).is_dir():
-        yield from _inside(source)
+        yield from (str(path) for path in inside(Path(source), lambda name: is_picture(name) or _is_archive(name)))
     elif Path(source).is_file():
         yield source
     else:
         yield from (name for name in sorted(glob.iglob(source, recursive=True)) if Path(name).is_file())
-
-
-def _inside(folder: str) -> Iterator[str]:
-    """Pictures and archives of a folder by name, those of its folders inside; links to folders are passed over."""
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _inside(entry.path)
-        elif Path(entry.name).suffix.lower() in PICTURE_SUFFIXES or _is_archive(entry.name):
-            yield entry.path
 
 
 def _is_archive(name: str) -> bool:
@@ -192,7 +178,7 @@ def _members(archive: str, most_bytes: int) -> Iterator[Item]:
     try:
         with tarfile.open(archive, "r|*") as tar:
             for member in tar:
-                if member.isfile() and Path(member.name).suffix.lower() in PICTURE_SUFFIXES:
+                if member.isfile() and is_picture(member.name):
                     content = tar.extractfile(member)
                     assert content is not None
                     yield Item(f"{archive}{INSIDE}{member.name}", content.read(most_bytes + 1))

@@ -1,7 +1,6 @@
 """Answers one shard of a bulk job after the other, with one model. Knows nothing about Ray."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -9,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from app.assembly import assembled
-from app.errors import NoFace, ServiceError
+from app.errors import ServiceError
 from app.ordered import IN_FLIGHT, in_order
 from app.settings import Settings
 from deploy import rows
@@ -20,8 +19,7 @@ class Worker:
     """A loaded pipeline; a context manager that ends it."""
 
     def __init__(self, settings: Settings) -> None:
-        # Faces wait in line here, for the number of pictures at work is bounded; none is refused.
-        self._settings = settings.model_copy(update={"max_queued_faces": 2**31})
+        self._settings = settings.patient()
         self._runner = asyncio.Runner()
         self._parts = assembled(self._settings)
         self._analyzer = self._runner.run(self._parts.__aenter__()).analyzer
@@ -35,26 +33,20 @@ class Worker:
         self._runner.run(self._parts.__aexit__(kind, error, trace))
         self._runner.close()
 
-    def answer(self, names: Sequence[str], part: Path) -> Counter[str]:
-        """Answer every picture of a shard and write its rows to `part`.
-
-        Returns:
-            How many `pictures`, `faces` and `errors` there were; a picture without a face is no error.
-        """
+    def answer(self, names: Sequence[str], part: Path) -> int:
+        """Answer every picture of a shard and write its rows to `part`; returns how many pictures there were."""
         return self._runner.run(self._answer(names, part))
 
-    async def _answer(self, names: Sequence[str], part: Path) -> Counter[str]:
-        counts: Counter[str] = Counter()
+    async def _answer(self, names: Sequence[str], part: Path) -> int:
+        pictures = 0
         found: list[rows.Row] = []
         given = _given(names, self._settings.max_file_bytes)
         async with aclosing(in_order(self._rows, given, IN_FLIGHT * self._settings.picture_threads)) as answers:
             async for answer in answers:
-                counts["pictures"] += 1
-                counts["faces"] += sum("face" in row for row in answer)
-                counts["errors"] += sum(row.get("code", NoFace.code) != NoFace.code for row in answer)
+                pictures += 1
                 found += answer
         await asyncio.to_thread(rows.write, part, found)
-        return counts
+        return pictures
 
     async def _rows(self, item: Item) -> list[rows.Row]:
         if item.error is not None:

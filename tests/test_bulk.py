@@ -8,14 +8,17 @@ import sys
 import tarfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-import psutil
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.server import process_titled
 from deploy import rows
 from deploy.report import summarize
 from deploy.sources import PlanError, folder_of, plan
@@ -45,16 +48,30 @@ def pictures(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-def start(source: str | Path, out: Path, *options: str) -> "subprocess.Popen[str]":
+@contextmanager
+def started(source: str | Path, out: Path, *options: str, **environment: str) -> "Iterator[subprocess.Popen[str]]":
     command = [*INTERRUPTIBLE, sys.executable, "-m", "deploy.bulk", str(source), "--out", str(out), *options]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until_finished(parts: int, out: Path, process: "subprocess.Popen[str]") -> None:
+    """Return once that many parts of a job are finished."""
+    deadline = time.monotonic() + 150
+    while len(list(folder_of(out).glob("*.csv"))) < parts:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def bulk(source: str | Path, out: Path, *options: str) -> tuple[int, str, str]:
-    process = start(source, out, *options)
-    printed, complaints = process.communicate(timeout=200)
+    with started(source, out, *options) as process:
+        printed, complaints = process.communicate(timeout=200)
     assert "Traceback" not in complaints
     return process.returncode, printed, complaints
 
@@ -118,15 +135,11 @@ def test_a_stopped_job_goes_on_and_redoes_nothing(pictures: Path, tmp_path: Path
     names = [str(path) for path in sorted(pictures.rglob("*.jpg"))] * 10
     (tmp_path / "list.txt").write_text("\n".join(names))
     source, out = f"@{tmp_path}/list.txt", tmp_path / "a.csv"
-    process = start(source, out, "--shard", "4")
     parts = folder_of(out)
-    deadline = time.monotonic() + 100
-    while len(list(parts.glob("*.csv"))) < 3:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=60)
+    with started(source, out, "--shard", "4") as process:
+        until_finished(3, out, process)
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130
     assert complaints.endswith("Stopped; the same command goes on from here.\n")
     assert not out.exists()
@@ -155,27 +168,24 @@ def test_what_cannot_be_done_is_said_in_one_line(pictures: Path, tmp_path: Path)
     assert (tmp_path / "a.csv").read_text() == "mine"
 
 
-def test_ray_gives_the_same_rows_though_an_actor_is_killed(pictures: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def crashed() -> Iterator[str]:
+    """A folder for temporary files in which a cluster that crashed has left its address; its path is short, as Ray's
+    sockets demand.
+    """
+    with TemporaryDirectory(prefix="ray") as folder:
+        (Path(folder) / "ray").mkdir()
+        (Path(folder) / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+        yield folder
+
+
+def test_ray_gives_the_same_rows_though_an_actor_is_killed(pictures: Path, tmp_path: Path, crashed: str) -> None:
     alone, out = tmp_path / "alone.csv", tmp_path / "ray.csv"
     assert bulk(pictures, alone, "--shard", "4")[0] == 1
-    process = start(pictures, out, "--shard", "4", "--engine", "ray")
-    deadline = time.monotonic() + 150
-    while not list(folder_of(out).glob("*.csv")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    (actor,) = [
-        child for child in psutil.Process(process.pid).children(recursive=True) if _name(child).startswith("ray::Map")
-    ]
-    actor.kill()
-    _, complaints = process.communicate(timeout=200)
+    with started(pictures, out, "--shard", "4", "--engine", "ray", TMPDIR=crashed) as process:
+        until_finished(1, out, process)
+        process_titled("ray::Map").kill()
+        _, complaints = process.communicate(timeout=200)
     assert process.returncode == 1, complaints
     check(out, pictures)
     assert out.read_bytes() == alone.read_bytes()
-
-
-def _name(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

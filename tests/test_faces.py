@@ -14,7 +14,6 @@ from skimage import data
 from app.errors import StartError
 from app.faces import FaceDetector
 from app.preprocess import Box
-from app.tracks import overlap
 
 Picture = NDArray[np.uint8]
 
@@ -43,19 +42,19 @@ def find(detector: FaceDetector, image: Picture) -> list[Box]:
 
 def test_one_face(detector: FaceDetector, astronaut: Picture) -> None:
     (box,) = find(detector, astronaut)
-    assert overlap(box, ASTRONAUT) > 0.8
+    assert box.overlap(ASTRONAUT) > 0.8
 
 
 def test_every_face_of_a_group_largest_first(detector: FaceDetector, astronaut: Picture, hopper: Picture) -> None:
     first, second = find(detector, group(astronaut, hopper))
-    assert overlap(first, moved(HOPPER, 560, 50)) > 0.8
-    assert overlap(second, ASTRONAUT) > 0.8
+    assert first.overlap(moved(HOPPER, 560, 50)) > 0.8
+    assert second.overlap(ASTRONAUT) > 0.8
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 2, 6])
 def test_boxes_are_in_pixels_of_the_picture(detector: FaceDetector, hopper: Picture, scale: float) -> None:
     (box,) = find(detector, resized(hopper, scale))
-    assert overlap(box, moved(HOPPER, 0, 0, scale)) > 0.75
+    assert box.overlap(moved(HOPPER, 0, 0, scale)) > 0.75
 
 
 @pytest.mark.parametrize("angle", [-12, 12])
@@ -63,14 +62,14 @@ def test_a_tilted_head(detector: FaceDetector, hopper: Picture, angle: float) ->
     centre = (HOPPER.x + HOPPER.width / 2, HOPPER.y + HOPPER.height / 2)
     turned = cv2.warpAffine(hopper, cv2.getRotationMatrix2D(centre, angle, 1), hopper.shape[1::-1])
     (box,) = find(detector, np.asarray(turned, np.uint8))
-    assert overlap(box, HOPPER) > 0.6
+    assert box.overlap(HOPPER) > 0.6
 
 
 @pytest.mark.parametrize("side", [48, 96, 300])
 def test_a_face_that_fills_the_picture(detector: FaceDetector, astronaut: Picture, side: int) -> None:
     face = astronaut[66:161, 177:272]
     (box,) = find(detector, np.asarray(cv2.resize(face, (side, side)), np.uint8))
-    assert overlap(box, Box(0, 0, side, side)) > 0.6
+    assert box.overlap(Box(0, 0, side, side)) > 0.6
 
 
 def test_a_patterned_shirt_does_not_win_over_the_face(detector: FaceDetector, astronaut: Picture) -> None:
@@ -78,7 +77,7 @@ def test_a_patterned_shirt_does_not_win_over_the_face(detector: FaceDetector, as
     cloth = np.dstack([data.coins()[216:300, 5:90]] * 3)
     dressed = astronaut.copy()
     dressed[300:480, 150:330] = cv2.resize(cloth, (180, 180))
-    assert overlap(find(detector, dressed)[0], ASTRONAUT) > 0.8
+    assert find(detector, dressed)[0].overlap(ASTRONAUT) > 0.8
 
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "brick", "gravel", "page", "camera"])

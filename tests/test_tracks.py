@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.preprocess import Box
-from app.tracks import MEMORY, SMOOTHING, Tracks, overlap
+from app.tracks import MEMORY, SMOOTHING, Tracks
 
 LEFT, RIGHT = Box(100, 100, 80, 80), Box(400, 120, 90, 90)
 HAPPY, SAD = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
@@ -51,6 +51,6 @@ def test_probabilities_follow_a_change_at_the_same_pace_for_any_frame_rate() -> 
 
 
 def test_overlap_is_intersection_over_union() -> None:
-    assert overlap(LEFT, LEFT) == 1
-    assert overlap(LEFT, RIGHT) == 0
-    assert overlap(Box(0, 0, 10, 10), Box(5, 0, 10, 10)) == pytest.approx(1 / 3)
+    assert LEFT.overlap(LEFT) == 1
+    assert LEFT.overlap(RIGHT) == 0
+    assert Box(0, 0, 10, 10).overlap(Box(5, 0, 10, 10)) == pytest.approx(1 / 3)
