@@ -202,6 +202,20 @@ def test_half_resolution_weights_give_a_network_of_their_own(half_resolution: Pa
     np.testing.assert_array_equal(teacher.predict(edge, verbose=0)["expression"], logits)  # It sees the middle.
 
 
+def test_a_slim_network_is_grown_from_a_run_at_half_the_resolution(half_resolution: Path, tmp_path: Path) -> None:
+    faces = model_input(dataset.luma(smoke.drawn_faces(64)))
+    half, slim = tmp_path / "half", tmp_path / "slim"
+    flags = Flags(widths="half", start=str(half_resolution), steps=2, batch=8, rate=1e-9, freeze="norms")
+    train.run(flags, smoke.drawn_faces(64), None, half)
+    trained = network.half_resolution(half / network.HALF_FILE).predict(faces, verbose=0)
+    for name, logits in network.half_resolution(half_resolution).predict(faces, verbose=0).items():
+        np.testing.assert_allclose(trained[name], logits, atol=1e-3)
+    train.run(Flags(widths="slim", start=str(half), freeze="norms", steps=0), smoke.drawn_faces(64), None, slim)
+    grown = network.load(slim).predict(faces, verbose=0)["expression"]
+    one, other = (logits - logits.mean(axis=0) for logits in (grown, trained["expression"]))
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.8
+
+
 def test_teachers_are_averaged_and_their_opinion_is_the_target(half_resolution: Path, tmp_path: Path) -> None:
     train.run(SMALL, made_up(), None, tmp_path / "slim")
     teachers = f"{half_resolution},{tmp_path / 'slim'}"

@@ -19,8 +19,8 @@ class Teachers:
     def __init__(self, sources: tuple[str, ...], precision: str) -> None:
         """Args: `sources` are folders of finished runs, or half-resolution weights (.npz)."""
         self._networks = [
-            network.half_resolution(source, precision)
-            if source.endswith(".npz")
+            network.half_resolution(half, precision)
+            if (half := network.half_weights(source))
             else network.load(Path(source), precision)
             for source in sources
         ]

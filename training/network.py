@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 from numpy.typing import NDArray
 
 from app.emotions import LABELS
@@ -33,10 +33,19 @@ SLIM = (3, 64, 128, 256, 512)
 HIDDEN = {"fc1": 1024, "fc2": 1024, "fc3": 1024}
 """Units of the hidden dense layers: three, as they stand in for a smaller network's last block (`shift_in`)."""
 
+HEADS = {"expression": len(LABELS), "votes": len(VOTE_NAMES)}
+"""Logits that a network in training gives: one for each label, and one for each name that FER+ voters chose."""
+
+HALF_FILE = "network.npz"
+"""What a run of a network of half the resolution leaves."""
+
 EPSILON = 1e-5
 
 SHARP = np.outer([-1, 4, -1], [-1, 4, -1]).astype(np.float32) / 4
 """With the mean of 2x2 pixels that follows it, this convolution undoes `app.preprocess.enlarge`."""
+
+_STEMS = {"expression": "fer", "votes": "ferplus"}
+_NORM_PARTS = ("gamma", "beta", "mean", "variance")
 
 Floats = NDArray[np.float32]
 
@@ -65,6 +74,16 @@ class Norm(keras.layers.BatchNormalization):  # type: ignore[misc]
         return outputs.permute(0, 2, 3, 1)
 
 
+@keras.saving.register_keras_serializable("training")
+class Halve(keras.layers.Layer):  # type: ignore[misc]
+    """Undo `app.preprocess.enlarge`: float32 [N, 96, 96, 3] -> [N, 48, 48, 3]."""
+
+    def call(self, inputs: Any) -> Any:
+        kernel = np.tile(SHARP[:, :, None, None], (1, 1, 3, 1))
+        sharp = ops.depthwise_conv(inputs, ops.convert_to_tensor(kernel, inputs.dtype), padding="same")
+        return ops.average_pool(sharp, 2)
+
+
 def layer_names() -> Iterator[tuple[int, int, str, str]]:
     """Block and position (from 1) of each convolution, its name and its BatchNorm's name."""
     for block, count in enumerate(CONVOLUTIONS, start=1):
@@ -87,34 +106,55 @@ def trainable_vgg16(widths: tuple[int, ...] = FULL, precision: str = "float32", 
     for seed, (name, units) in enumerate(HIDDEN.items(), start=2):
         x = layers.Dense(units, activation="relu", kernel_initializer="he_normal", name=name, dtype=precision)(x)
         x = layers.Dropout(dropout, seed=seed, name=f"drop_{name}", dtype=precision)(x)
-    heads = {
-        "expression": layers.Dense(len(LABELS), name="expression")(x),
-        "votes": layers.Dense(len(VOTE_NAMES), name="votes")(x),
-    }
+    heads = {name: layers.Dense(units, name=name)(x) for name, units in HEADS.items()}
     return keras.Model(inputs, heads, name="vgg16")
 
 
-def half_resolution(weights: Path | str, precision: str = "float32") -> keras.Model:
-    """A finished VGG16 that sees the middle 44 of 48 px: float32 [N, 96, 96, 3] in [0, 1] -> logits `expression`.
+def half_resolution(weights: Path | str = "", precision: str = "float32", dropout: float = 0.0) -> keras.Model:
+    """VGG16 on the middle 44 of 48 px: float32 [N, 96, 96, 3] in [0, 1] -> logits `expression` [N, 7], `votes` [N, 9].
 
     Args:
         weights: .npz with `block*_conv*/kernel` (HWIO), `/bn_gamma`, `/bn_beta`, `/bn_mean`, `/bn_variance`, and
-            `fer/kernel` [512, 7], `fer/bias`.
+            `fer/kernel` [512, 7], `fer/bias`, `ferplus/kernel` [512, 9], `ferplus/bias`; a random start when empty.
         precision: as for `trainable_vgg16`.
+        dropout: share of the pooled features that is dropped in training.
     """
     inputs = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
-    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="sharpen")(inputs)
-    x = layers.AveragePooling2D(2, name="halve")(x)
-    x = layers.CenterCrop(44, 44, name="crop")(x)
-    x = layers.GlobalAveragePooling2D(name="average")(_features(x, FULL, precision))
-    network = keras.Model(inputs, {"expression": layers.Dense(len(LABELS), name="expression")(x)})
-    network.get_layer("sharpen").set_weights([np.tile(SHARP[:, :, None, None], (1, 1, 3, 1))])
-    with np.load(weights) as source:
-        for _, _, convolution, norm in layer_names():
-            network.get_layer(convolution).set_weights([source[f"{convolution}/kernel"].astype(np.float32)])
-            network.get_layer(norm).set_weights(_norm_weights(source, convolution))
-        network.get_layer("expression").set_weights([source["fer/kernel"], source["fer/bias"]])
+    x = layers.CenterCrop(44, 44, name="crop")(Halve(name="halve")(inputs))
+    x = layers.GlobalAveragePooling2D(name="average", dtype=precision)(_features(x, FULL, precision))
+    x = layers.Dropout(dropout, seed=1, name="drop_features", dtype=precision)(x)
+    heads = {name: layers.Dense(units, name=name)(x) for name, units in HEADS.items()}
+    network = keras.Model(inputs, heads)
+    if weights:
+        with np.load(weights) as source:
+            for _, _, convolution, norm in layer_names():
+                network.get_layer(convolution).set_weights([source[f"{convolution}/kernel"].astype(np.float32)])
+                network.get_layer(norm).set_weights(_norm_weights(source, convolution))
+            for name in HEADS:
+                network.get_layer(name).set_weights(_head_weights(source, name))
     return network
+
+
+def save_half_resolution(network: keras.Model, path: Path) -> None:
+    """Write a network of `half_resolution` in the layout that it reads."""
+    values = {}
+    for _, _, convolution, norm in layer_names():
+        (values[f"{convolution}/kernel"],) = network.get_layer(convolution).get_weights()
+        values |= {
+            f"{convolution}/bn_{part}": value
+            for part, value in zip(_NORM_PARTS, network.get_layer(norm).get_weights(), strict=True)
+        }
+    for name, stem in _STEMS.items():
+        values[f"{stem}/kernel"], values[f"{stem}/bias"] = network.get_layer(name).get_weights()
+    np.savez(path, **values)
+
+
+def half_weights(source: Path | str) -> Path | None:
+    """The weights of a network of half the resolution, by their file or their run's folder; None for another run."""
+    path = Path(source)
+    if path.suffix != ".npz":
+        path /= HALF_FILE
+    return path if path.is_file() else None
 
 
 def load(folder: Path, precision: str = "float32") -> keras.Model:
@@ -198,8 +238,7 @@ def shift_in(network: keras.Model, weights: Path | str, faces: Floats) -> None:
 
     Args:
         network: `trainable_vgg16(SLIM)`; changed in place.
-        weights: .npz with `block*_conv*/kernel` (HWIO) and `/bn_gamma`, `/bn_beta`, `/bn_mean`, `/bn_variance`, and
-            `fer/kernel` [512, 7], `fer/bias`, `ferplus/kernel` [512, 9], `ferplus/bias`.
+        weights: as for `half_resolution`.
         faces: float32 [N, 96, 96, 3] in [0, 1], on which the new layers are fitted; some thousands.
     """
     few = faces[:256]
@@ -271,7 +310,11 @@ def _features(x: Any, widths: tuple[int, ...], precision: str) -> Any:
 
 
 def _norm_weights(source: Any, convolution: str) -> list[Floats]:
-    return [source[f"{convolution}/bn_{part}"] for part in ("gamma", "beta", "mean", "variance")]
+    return [source[f"{convolution}/bn_{part}"] for part in _NORM_PARTS]
+
+
+def _head_weights(source: Any, name: str) -> list[Floats]:
+    return [source[f"{_STEMS[name]}/kernel"].astype(np.float32), source[f"{_STEMS[name]}/bias"]]
 
 
 def _identity(channels: int, step: int = 0) -> Floats:
@@ -292,10 +335,7 @@ def _set_dense(network: keras.Model, weights: Path | str, faces: Floats) -> None
     wanted = [target.reshape(len(faces), -1) for target in wanted]
     with np.load(weights) as source:
         dense = [_dense_2x2(source, f"block5_conv{position}") for position in range(1, CONVOLUTIONS[-1] + 1)]
-        heads = {
-            name: (source[f"{stem}/kernel"].astype(np.float32), source[f"{stem}/bias"])
-            for name, stem in (("expression", "fer"), ("votes", "ferplus"))
-        }
+        heads = {name: _head_weights(source, name) for name in HEADS}
     following = [dense[1][0], dense[2][0], np.tile(heads["expression"][0], (4, 1))]
     kept = []
     for target, after, units in zip(wanted, following, HIDDEN.values(), strict=True):

@@ -7,10 +7,11 @@ import argparse
 from pathlib import Path
 
 from app.card import Card, Figures, Robustness, read_card
+from training.network import HIDDEN
 
 _PAGE = """# {name} {version}
 
-A plain VGG16 (13 convolutions, 5 poolings, 2 dense layers) that names the expression shown on a face. Input: one face,
+A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that names the expression shown on a face. Input: one face,
 {side}x{side} pixels, grey over three channels, 0 to 1, as `app.preprocess` prepares it. Output: seven probabilities.
 SHA-256 of the file: `{sha256}`.
 
@@ -87,6 +88,7 @@ def text(card: Card) -> str:
     return _PAGE.format(
         name=card.name,
         version=card.version,
+        dense=len(HIDDEN) + 1,
         side=card.input.shape[0],
         sha256=card.sha256,
         temperature=card.temperature,

@@ -32,6 +32,7 @@ FITTING_ROWS = 6144
 """Training faces on which layers without a counterpart in the weights that a run starts from are fitted."""
 
 WIDTHS = {"slim": network.SLIM, "full": network.FULL}
+HALF = "half"
 PRECISIONS = ("float32", "mixed_bfloat16")
 FROZEN: dict[str, Callable[[keras.layers.Layer], bool]] = {
     "": lambda layer: False,
@@ -46,9 +47,9 @@ class Flags:
     """Everything that decides a run's result besides the data; saved with the weights.
 
     Attributes:
-        widths: `slim` or `full`.
-        start: what to start from: half-resolution weights (.npz) for a slim network, a finished run's folder for
-            either, or nothing, which is a random start.
+        widths: `slim` or `full`; or `half`, the full one at half the resolution, from which a slim one can be grown.
+        start: what to start from: a finished run's folder, or weights of half the resolution (.npz); a random start
+            when empty.
         freeze: `features` trains only the dense layers, `norms` all but BatchNorm, which stays in inference mode,
             `stem` all but the first block (which is a mere downsampling in a slim network); nothing when empty.
         steps: batches in all.
@@ -59,7 +60,7 @@ class Flags:
         vote_weight: weight of the FER+ votes' cross-entropy beside the labels'.
         teachers: finished runs' folders and half-resolution weights, separated by commas; none when empty.
         teacher_weight: share of the teachers' opinion in the target, beside the label.
-        dropout: share of the inputs of each dense layer that is dropped.
+        dropout: share of the inputs of each dense layer that is dropped (at half the resolution, of the only one).
         strength: of the augmentation; 1 is full, 0 only mirrors.
         average: decay of the running average of the weights, applied every fourth step.
         precision: `float32`, or `mixed_bfloat16` where the processor has it, which halves a step's time.
@@ -133,7 +134,7 @@ class Training:
 
     def averaged(self) -> keras.Model:
         """A copy of the network that has the averaged weights, BatchNorm re-estimated for them if it was trained."""
-        copy = network.trainable_vgg16(WIDTHS[self.flags.widths])
+        copy = _built(self.flags.widths)
         values = {variable.path: variable for variable in self.network.variables}
         values |= {v.path: mean for v, mean in zip(self.network.trainable_variables, self.average, strict=True)}
         for variable in copy.variables:
@@ -192,10 +193,19 @@ class Training:
         return faces, {"expression": targets, "votes": self.votes[index]}
 
 
+def _built(widths: str, precision: str = "float32", dropout: float = 0.0) -> keras.Model:
+    if widths == HALF:
+        return network.half_resolution(precision=precision, dropout=dropout)
+    return network.trainable_vgg16(WIDTHS[widths], precision, dropout)
+
+
 def _initial_network(flags: Flags, faces: NDArray[np.float32]) -> keras.Model:
-    built = network.trainable_vgg16(WIDTHS[flags.widths], flags.precision, flags.dropout)
-    if flags.start.endswith(".npz"):
-        network.shift_in(built, flags.start, faces)
+    half = network.half_weights(flags.start) if flags.start else None
+    if half and flags.widths == HALF:
+        return network.half_resolution(half, flags.precision, flags.dropout)
+    built = _built(flags.widths, flags.precision, flags.dropout)
+    if half:
+        network.shift_in(built, half, faces)
     elif flags.start:
         small = network.load(Path(flags.start))
         network.widen(small, built)
@@ -216,7 +226,8 @@ def run(
 ) -> float:
     """Train to the end, or to step `until`, logging into `out`; returns the accuracy on `validation`, or NaN.
 
-    Leaves `flags.json`, `checkpoint.npz` every 50 steps, and at the end `network.keras`.
+    Leaves `flags.json`, `checkpoint.npz` every 50 steps, and at the end `network.keras`, or `network.npz` for half the
+    resolution.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "flags.json").write_text(json.dumps(asdict(flags), indent=2) + "\n")
@@ -234,7 +245,10 @@ def run(
     if training.step < flags.steps:
         return float("nan")
     averaged = training.averaged()
-    averaged.save(out / "network.keras")
+    if flags.widths == HALF:
+        network.save_half_resolution(averaged, out / network.HALF_FILE)
+    else:
+        averaged.save(out / "network.keras")
     return accuracy(averaged, validation) if validation is not None else float("nan")
 
 
@@ -246,7 +260,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/run"), help="the run's folder")
     parser.add_argument("--until", type=int, help="stop at this step; the same command goes on from there")
     for name, value in asdict(Flags()).items():
-        choices = {"widths": list(WIDTHS), "freeze": list(FROZEN), "precision": list(PRECISIONS)}.get(name)
+        choices = {"widths": [*WIDTHS, HALF], "freeze": list(FROZEN), "precision": list(PRECISIONS)}.get(name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, choices=choices)
     arguments = vars(parser.parse_args())
     if arguments.pop("smoke"):
