@@ -43,7 +43,7 @@ async def assembled(
     detector = FaceDetector(settings.cascade_path)
     if model is None:
         model = await asyncio.to_thread(loaded, settings)
-    backend: Backend = _local(model, settings, on_batch) if isinstance(model, Classifier) else model
+    backend: Backend = local(model, settings, on_batch) if isinstance(model, Classifier) else model
     await backend.start()
     pool = ThreadPoolExecutor(settings.picture_threads, "pictures")
     try:
@@ -75,7 +75,8 @@ def loaded(settings: Settings) -> Classifier:
     return classifier
 
 
-def _local(classifier: Classifier, settings: Settings, on_batch: Callable[[int], None] | None) -> Local:
+def local(classifier: Classifier, settings: Settings, on_batch: Callable[[int], None] | None = None) -> Local:
+    """A warm model as the backend of this process; it is not started."""
     return Local(
         classifier,
         max_batch=settings.max_batch,

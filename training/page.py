@@ -11,9 +11,9 @@ from training.network import HIDDEN
 
 _PAGE = """# {name} {version}
 
-A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that names the expression shown on a face. Input: one face,
-{side}x{side} pixels, grey over three channels, 0 to 1, as `app.preprocess` prepares it. Output: seven probabilities.
-SHA-256 of the file: `{sha256}`.
+A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that names the expression shown on a face. Input: one
+face, {side}x{side} pixels, grey over three channels, 0 to 1, as `app.preprocess` prepares it. Output: seven
+probabilities. SHA-256 of the file: `{sha256}`.
 
 Written by `python -m training.page` from [{name}.json]({name}.json).
 `python -m training.evaluate --data public_test.npz` measures every figure again, also on your own faces.
