@@ -16,6 +16,7 @@ from app.access import Access, Rate
 from app.analyzer import Found
 from app.assembly import assembled
 from app.backend import Backend
+from app.bodies import Bodies
 from app.card import Card
 from app.classifier import Classifier
 from app.emotions import LABELS
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, model: Classifier | Backend | N
     )
     app.state.settings = settings
     app.state.metrics = metrics
+    app.state.bodies = Bodies(settings.max_held_bytes)
     app.state.live_places = asyncio.Semaphore(settings.max_live)
     _add_middleware(app, settings, metrics)
     problems.install(app)

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     max_fields: PositiveInt = Field(1000, description="Most parts of a multipart body.")
     max_head_bytes: PositiveInt = Field(16 * 2**10, description="Largest head of a request, in bytes.")
     max_in_flight: PositiveInt = Field(64, description="Pictures admitted at once; more are refused with 503.")
+    max_held_bytes: PositiveInt = Field(
+        512 * 2**20, description="Bytes of bodies held at once, arriving or worked on; more are refused with 503."
+    )
     max_live: PositiveInt = Field(8, description="Cameras connected to /live at once; more are refused with 503.")
     max_frame_bytes: PositiveInt = Field(2 * 2**20, description="Largest frame of a camera, in bytes.")
     live_seconds: PositiveFloat = Field(

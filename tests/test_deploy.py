@@ -97,10 +97,10 @@ def measured(engine: str) -> Object:
 
 
 def needed_bytes(engine: str, threads: int) -> float:
-    """What is resident, a picture of the most expensive kind in each thread, and every body that may be in flight."""
+    """What is resident, a picture of the most expensive kind in each thread, and all the bodies that may be held."""
     (largest,) = re.findall(r"take\s+up to (\d+) MB", API)
-    bodies = Settings().max_in_flight * Settings().max_file_bytes
-    return float(1e6 * (measured(engine)["resident MB"] + threads * int(largest)) + bodies)
+    pictures = 1e6 * (measured(engine)["resident MB"] + threads * int(largest))
+    return float(pictures + Settings().max_held_bytes)
 
 
 def in_bytes(quantity: str) -> int:

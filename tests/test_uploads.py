@@ -11,8 +11,12 @@ import pytest
 from fastapi import Request
 from starlette.types import Message
 
+from app.classifier import Classifier
 from app.errors import ServiceError
+from app.main import create_app
 from app.routers import uploads
+from app.settings import Settings
+from tests.conftest import serving
 from tests.test_service import check_problem
 
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -72,7 +76,7 @@ def test_a_hostile_body_does_not_stall_the_others(name: str) -> None:
     limit = 64 * 2**20
 
     async def read() -> None:
-        stream = uploads._limited(request, limit, ServiceError("too large"))
+        stream = uploads._limited(request, limit, ServiceError("too large"), lambda count: None)
         try:
             await uploads._files(request, "file", stream, limit, 1000)
         except ServiceError:
@@ -103,6 +107,25 @@ def test_caps_hold_for_chunked_bodies(service: str) -> None:
         f"{service}/predict/batch", content=chunked(HEAD + bytes(66 * 2**20)), headers=MULTIPART, timeout=60
     )
     check_problem(batch, 413, "request_too_large")
+
+
+def test_bodies_that_arrive_slowly_do_not_fill_the_memory(classifier: Classifier, portrait: bytes) -> None:
+    most = len(portrait) + 1000
+    with serving(create_app(Settings(max_held_bytes=most, max_file_bytes=most), classifier)) as url:
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as slow:
+            slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n")
+            slow.sendall(b"Content-Length: %d\r\n\r\n" % len(portrait) + portrait[:2000])
+            deadline = time.monotonic() + 30
+            while (answer := httpx2.post(f"{url}/predict", content=portrait)).status_code == 200:
+                assert time.monotonic() < deadline
+            check_problem(answer, 503, "overloaded")
+            assert answer.headers["retry-after"] == "1"
+            assert httpx2.post(f"{url}/predict", content=b"small").status_code == 400
+            slow.sendall(portrait[2000:])
+            with slow.makefile("rb") as answers:
+                assert answers.read().startswith(b"HTTP/1.1 200")
+        assert httpx2.post(f"{url}/predict", content=portrait).status_code == 200
 
 
 FLOODS = {

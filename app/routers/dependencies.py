@@ -4,6 +4,7 @@ Coroutines all, because FastAPI gives each plain function to a thread, once for 
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends
@@ -11,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from app.analyzer import Analyzer
 from app.backend import Backend
+from app.bodies import Bodies, Take
 from app.metrics import Metrics
 from app.settings import Settings
 
@@ -35,6 +37,12 @@ async def _metrics(connection: HTTPConnection) -> Metrics:
     return metrics
 
 
+async def _held(connection: HTTPConnection) -> AsyncIterator[Take]:
+    bodies: Bodies = connection.app.state.bodies
+    with bodies.held() as take:
+        yield take
+
+
 async def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
     places: asyncio.Semaphore = connection.app.state.live_places
     return places
@@ -42,6 +50,7 @@ async def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 AnalyzerDep = Annotated[Analyzer, Depends(_analyzer)]
+HeldDep = Annotated[Take, Depends(_held)]
 BackendDep = Annotated[Backend, Depends(_backend)]
 LivePlacesDep = Annotated[asyncio.Semaphore, Depends(_live_places)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]

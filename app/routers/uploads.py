@@ -11,8 +11,9 @@ from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.bodies import Take
 from app.errors import FileTooLarge, InvalidRequest, MalformedBody, RequestTooLarge, ServiceError, TooManyFiles
-from app.routers.dependencies import AnalyzerDep, SettingsDep
+from app.routers.dependencies import AnalyzerDep, HeldDep, SettingsDep
 
 _OVERHEAD = 64 * 1024
 """Bytes that multipart framing may add to the files."""
@@ -25,28 +26,30 @@ class Upload(NamedTuple):
     data: bytes
 
 
-async def _one_upload(request: Request, settings: SettingsDep, analyzer: AnalyzerDep) -> Upload:
+async def _one_upload(request: Request, settings: SettingsDep, analyzer: AnalyzerDep, held: HeldDep) -> Upload:
     analyzer.check_room()
     limit = settings.max_file_bytes
     error = FileTooLarge(f"A picture may have at most {limit} bytes.")
     if not _is_multipart(request):
-        data = b"".join([chunk async for chunk in _limited(request, limit, error)])
+        data = b"".join([chunk async for chunk in _limited(request, limit, error, held)])
         if not data:
             raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
         return Upload(None, data)
-    uploads = await _files(request, "file", _limited(request, limit + _OVERHEAD, error), limit, settings.max_fields)
+    stream = _limited(request, limit + _OVERHEAD, error, held)
+    uploads = await _files(request, "file", stream, limit, settings.max_fields)
     if len(uploads) > 1:
         raise InvalidRequest('The field "file" takes one picture; use /predict/batch for several.')
     return uploads[0]
 
 
-async def _many_uploads(request: Request, settings: SettingsDep, analyzer: AnalyzerDep) -> list[Upload]:
+async def _many_uploads(request: Request, settings: SettingsDep, analyzer: AnalyzerDep, held: HeldDep) -> list[Upload]:
     analyzer.check_room()
     limit = settings.max_request_bytes
     error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
     if not _is_multipart(request):
         raise InvalidRequest('Send the pictures as multipart/form-data, each in a field "files".')
-    uploads = await _files(request, "files", _limited(request, limit + _OVERHEAD, error), limit, settings.max_fields)
+    stream = _limited(request, limit + _OVERHEAD, error, held)
+    uploads = await _files(request, "files", stream, limit, settings.max_fields)
     if len(uploads) > settings.max_files:
         raise TooManyFiles(f"A batch may have at most {settings.max_files} pictures; this one has {len(uploads)}.")
     return uploads
@@ -107,8 +110,8 @@ async def _files(
     return uploads
 
 
-async def _limited(request: Request, limit: int, error: ServiceError) -> AsyncGenerator[bytes, None]:
-    """The body's chunks; raises `error` once it is longer than `limit`.
+async def _limited(request: Request, limit: int, error: ServiceError, held: Take) -> AsyncGenerator[bytes, None]:
+    """The body's chunks, each of which is `held`; raises `error` once it is longer than `limit`.
 
     What a well-meaning client is still sending is read first and thrown away, up to the limit again, because most
     clients do not look at an answer before they have sent their request. One that asked whether to send, or that
@@ -125,6 +128,7 @@ async def _limited(request: Request, limit: int, error: ServiceError) -> AsyncGe
         if received > 2 * limit:
             break
         if not refused:
+            held(len(chunk))
             yield chunk
     if refused:
         raise error
