@@ -20,7 +20,7 @@ from bench.pictures import PICTURES, portrait
 from bench.server import Server, free_port, process_titled
 from deploy.ray_serve import Size, app
 
-ROUNDS = 3
+ROUNDS = 7
 IN_FLIGHT = 8
 REPLICAS = ("Model", "Service")
 

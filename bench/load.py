@@ -9,6 +9,11 @@ import numpy as np
 
 TIMEOUT = aiohttp.ClientTimeout(total=60)
 
+AFTER_FAILURE = 0.2
+"""Seconds before a client that has lost a request sends the next one; the sockets of a process that dies close one by
+one, and would take that one too.
+"""
+
 
 @dataclass
 class Outcome:
@@ -57,7 +62,8 @@ class Client:
             nonlocal left
             while left > 0 and time.perf_counter() - started < seconds:
                 left -= 1
-                await self._post(session, outcome, time.perf_counter())
+                if not await self._post(session, outcome, time.perf_counter()):
+                    await asyncio.sleep(AFTER_FAILURE)
 
         async with self._session() as session:
             await asyncio.gather(*(worker(session) for _ in range(in_flight)))
@@ -81,13 +87,14 @@ class Client:
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=TIMEOUT)
 
-    async def _post(self, session: aiohttp.ClientSession, outcome: Outcome, due: float) -> None:
+    async def _post(self, session: aiohttp.ClientSession, outcome: Outcome, due: float) -> bool:
+        """Whether there was an answer that the service means to give."""
         try:
             async with session.post(self._url, data=self._body, headers=self._headers) as answer:
                 body = await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError):
             outcome.failures += 1
-            return
+            return False
         took = time.perf_counter() - due
         if answer.status == 200:
             outcome.latencies.append(took)
@@ -97,6 +104,8 @@ class Client:
             outcome.refusals.append(took)
         else:
             outcome.failures += 1
+            return False
+        return True
 
     @staticmethod
     def _ended(outcome: Outcome, started: float) -> Outcome:
