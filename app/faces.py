@@ -216,16 +216,12 @@ def _plausible(found: list[tuple[Box, float]]) -> list[Box]:
     """Drop boxes that a stronger one contradicts: by overlapping it or by being its chest. Largest first."""
     kept: list[tuple[Box, float]] = []
     for box, strength in sorted(found, key=lambda item: item[1], reverse=True):
-        if any(box.shared(face) > 0.3 * min(_area(box), _area(face)) for face, _ in kept):
+        if any(box.shared(face) > 0.3 * min(box.area, face.area) for face, _ in kept):
             continue
         if any(_on_chest(box, face) and strength < stronger / 2 for face, stronger in kept):
             continue
         kept.append((box, strength))
-    return sorted((box for box, _ in kept), key=_area, reverse=True)
-
-
-def _area(box: Box) -> int:
-    return box.width * box.height
+    return sorted((box for box, _ in kept), key=lambda box: box.area, reverse=True)
 
 
 def _on_chest(box: Box, face: Box) -> bool:

@@ -32,6 +32,11 @@ class Box(NamedTuple):
         right, bottom = round((self.x + self.width) * x), round((self.y + self.height) * y)
         return Box(left, top, max(right - left, 1), max(bottom - top, 1))
 
+    @property
+    def area(self) -> int:
+        """In pixels."""
+        return self.width * self.height
+
     def shared(self, other: "Box") -> int:
         """The area that both cover, in pixels."""
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
@@ -41,7 +46,7 @@ class Box(NamedTuple):
     def overlap(self, other: "Box") -> float:
         """Intersection over union, 0 to 1."""
         both = self.shared(other)
-        return both / (self.width * self.height + other.width * other.height - both)
+        return both / (self.area + other.area - both)
 
 
 def face_detail(image: NDArray[np.uint8], box: Box | None = None) -> NDArray[np.uint8]:

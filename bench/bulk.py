@@ -25,7 +25,7 @@ from app.errors import ServiceError
 from app.ordered import IN_FLIGHT, in_order
 from app.settings import Settings
 from bench.pictures import people
-from bench.server import process_titled
+from bench.server import titled
 from deploy import ray_data, rows
 from deploy.bulk import Engine, local, run
 from deploy.sources import Plan, plan
@@ -109,7 +109,7 @@ def killing(job: Plan, settings: Settings) -> Any:
     for number, pictures in enumerate(ray_data.answered(job, settings)):
         yield pictures
         if number == 1:
-            process_titled("ray::Map").kill()
+            titled("ray::Map")[0].kill()
 
 
 def losing(job: Plan, settings: Settings) -> Any:

@@ -17,7 +17,7 @@ from ray import serve
 
 from bench.load import Client, Outcome
 from bench.pictures import PICTURES, portrait
-from bench.server import Server, free_port, process_titled
+from bench.server import Server, free_port, titled
 from deploy.ray_serve import Size, app
 
 ROUNDS = 7
@@ -60,7 +60,7 @@ async def loss(url: str, replica: str, seconds: float) -> dict[str, Any]:
     client = Client(url, portrait())
     running = asyncio.create_task(client.closed(IN_FLIGHT, seconds))
     await asyncio.sleep(seconds / 4)
-    process_titled(f"ray::ServeReplica:default:{replica}").kill()
+    titled(f"ray::ServeReplica:default:{replica}")[0].kill()
     killed = time.perf_counter()
     outcome: Outcome = await running
     while (await client.closed(IN_FLIGHT, 1, IN_FLIGHT)).failures:

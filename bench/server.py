@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -28,13 +29,16 @@ def free_port() -> int:
         return port
 
 
-def process_titled(start: str) -> psutil.Process:
-    """A process of this machine whose command line starts with the given words, as Ray titles its own."""
-    return next(
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if " ".join(process.info["cmdline"] or ()).startswith(start)
-    )
+def titled(start: str, under: int | None = None) -> list[psutil.Process]:
+    """Processes that a process has started, this one when None, whose command lines start with the given words; Ray
+    gives its own such titles.
+    """
+    found = []
+    for process in psutil.Process(under).children(recursive=True):
+        with suppress(psutil.Error):  # It has ended meanwhile.
+            if " ".join(process.cmdline()).startswith(start):
+                found.append(process)
+    return found
 
 
 class Server:

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.server import process_titled
+from bench.server import titled
 from deploy import rows
 from deploy.report import summarize
 from deploy.sources import PlanError, folder_of, plan
@@ -60,9 +60,9 @@ def started(source: str | Path, out: Path, *options: str, **environment: str) ->
             process.kill()
 
 
-def until_finished(parts: int, out: Path, process: "subprocess.Popen[str]") -> None:
+def until_finished(parts: int, out: Path, process: "subprocess.Popen[str]", seconds: float) -> None:
     """Return once that many parts of a job are finished."""
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + seconds
     while len(list(folder_of(out).glob("*.csv"))) < parts:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -137,7 +137,7 @@ def test_a_stopped_job_goes_on_and_redoes_nothing(pictures: Path, tmp_path: Path
     source, out = f"@{tmp_path}/list.txt", tmp_path / "a.csv"
     parts = folder_of(out)
     with started(source, out, "--shard", "4") as process:
-        until_finished(3, out, process)
+        until_finished(3, out, process, 100)
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -183,8 +183,9 @@ def test_ray_gives_the_same_rows_though_an_actor_is_killed(pictures: Path, tmp_p
     alone, out = tmp_path / "alone.csv", tmp_path / "ray.csv"
     assert bulk(pictures, alone, "--shard", "4")[0] == 1
     with started(pictures, out, "--shard", "4", "--engine", "ray", TMPDIR=crashed) as process:
-        until_finished(1, out, process)
-        process_titled("ray::Map").kill()
+        until_finished(1, out, process, 150)
+        (actor,) = titled("ray::Map", process.pid)
+        actor.kill()
         _, complaints = process.communicate(timeout=200)
     assert process.returncode == 1, complaints
     check(out, pictures)
