@@ -179,6 +179,24 @@ def test_widening_folding_and_temperature_keep_the_answers() -> None:
     np.testing.assert_allclose(served, probabilities(logits / 1.7), atol=1e-4)
 
 
+def test_rounded_kernels_are_the_same_in_bfloat16(tmp_path: Path) -> None:
+    rows = made_up(28)
+    faces = model_input(dataset.luma(rows))
+    logits = []
+    for kernels in train.KERNELS:
+        train.run(Flags(widths="slim", steps=4, batch=8, seed=3, kernels=kernels), rows, None, tmp_path / kernels)
+        logits.append(network.load(tmp_path / kernels).predict(faces, verbose=0)["expression"])
+    one, other = (each - each.mean(axis=0) for each in logits)
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
+    served = network.fold(network.load(tmp_path / "bfloat16"))
+    for layer in served.layers:
+        if layer.weights:
+            kernel = layer.get_weights()[0]
+            rounded = keras.ops.cast(keras.ops.cast(kernel, "bfloat16"), "float32")
+            np.testing.assert_allclose(kernel, rounded, rtol=1e-6)
+    np.testing.assert_allclose(served.predict(faces, verbose=0), probabilities(logits[1]), atol=1e-4)
+
+
 def thresholds(certain_from: float, plausible_from: float) -> Card:
     return Card(
         name="made up",

@@ -189,14 +189,30 @@ def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:
     plain = plain_vgg16(widths_of(network))
     for _, _, convolution, norm in layer_names():
         (kernel,) = network.get_layer(convolution).get_weights()
-        gamma, beta, mean, variance = network.get_layer(norm).get_weights()
-        scale = gamma / np.sqrt(variance + EPSILON)
-        plain.get_layer(convolution).set_weights([kernel * scale, beta - mean * scale])
+        scale, bias = _scale_and_bias(network.get_layer(norm).get_weights())
+        plain.get_layer(convolution).set_weights([kernel * scale, bias])
     for name in HIDDEN:
         plain.get_layer(name).set_weights(network.get_layer(name).get_weights())
     kernel, bias = network.get_layer("expression").get_weights()
     plain.get_layer("expression").set_weights([kernel / temperature, bias / temperature])
     return plain
+
+
+def round_kernels(network: keras.Model) -> None:
+    """Fold BatchNorm's scale into the kernels and round all kernels to what bfloat16 can hold, in place.
+
+    Float32 and bfloat16 then compute with the same kernels. BatchNorm is left with the biases alone: training may go on
+    only while it is frozen.
+    """
+    for _, _, convolution, norm in layer_names():
+        (kernel,) = network.get_layer(convolution).get_weights()
+        scale, bias = _scale_and_bias(network.get_layer(norm).get_weights())
+        network.get_layer(convolution).set_weights([_bfloat16(kernel * scale)])
+        one, none = np.ones_like(bias), np.zeros_like(bias)
+        network.get_layer(norm).set_weights([one, bias, none, one - EPSILON])
+    for name in (*HIDDEN, *HEADS):
+        kernel, bias = network.get_layer(name).get_weights()
+        network.get_layer(name).set_weights([_bfloat16(kernel), bias])
 
 
 def equalize(plain: keras.Model, faces: Floats) -> None:
@@ -309,6 +325,17 @@ def _features(x: Any, widths: tuple[int, ...], precision: str) -> Any:
     return x
 
 
+def _scale_and_bias(norm: list[Floats]) -> tuple[Floats, Floats]:
+    """What a BatchNorm with the weights gamma, beta, mean and variance multiplies by, and then adds."""
+    gamma, beta, mean, variance = norm
+    scale = gamma / np.sqrt(variance + EPSILON)
+    return scale, beta - mean * scale
+
+
+def _bfloat16(values: Floats) -> Floats:
+    return np.asarray(ops.convert_to_numpy(ops.cast(ops.cast(values, "bfloat16"), "float32")))
+
+
 def _norm_weights(source: Any, convolution: str) -> list[Floats]:
     return [source[f"{convolution}/bn_{part}"] for part in _NORM_PARTS]
 
@@ -355,13 +382,12 @@ def _set_dense(network: keras.Model, weights: Path | str, faces: Floats) -> None
 
 def _dense_2x2(source: Any, convolution: str) -> tuple[Floats, Floats]:
     """A convolution with BatchNorm on a map of 2x2, as the kernel and bias of one dense layer."""
-    gamma, beta, mean, variance = _norm_weights(source, convolution)
-    scale = gamma / np.sqrt(variance + EPSILON)
+    scale, bias = _scale_and_bias(_norm_weights(source, convolution))
     kernel = source[f"{convolution}/kernel"].astype(np.float32) * scale
     dense = np.zeros((2, 2, kernel.shape[2], 2, 2, kernel.shape[3]), np.float32)
     for v, u, y, x in np.ndindex(2, 2, 2, 2):
         dense[v, u, :, y, x] = kernel[v - y + 1, u - x + 1]
-    return dense.reshape(4 * kernel.shape[2], -1), np.tile(beta - mean * scale, 4)
+    return dense.reshape(4 * kernel.shape[2], -1), np.tile(bias, 4)
 
 
 def _least_squares(x: Floats, y: Floats, ridge: float) -> tuple[Floats, Floats]:

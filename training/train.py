@@ -34,12 +34,14 @@ FITTING_ROWS = 6144
 WIDTHS = {"slim": network.SLIM, "full": network.FULL}
 HALF = "half"
 PRECISIONS = ("float32", "mixed_bfloat16")
+KERNELS = ("float32", "bfloat16")
 FROZEN: dict[str, Callable[[keras.layers.Layer], bool]] = {
     "": lambda layer: False,
     "stem": lambda layer: layer.name.startswith("block1_"),
     "norms": lambda layer: isinstance(layer, keras.layers.BatchNormalization),
     "features": lambda layer: isinstance(layer, keras.layers.BatchNormalization | keras.layers.Conv2D),
 }
+CHOICES = {"widths": (*WIDTHS, HALF), "freeze": tuple(FROZEN), "precision": PRECISIONS, "kernels": KERNELS}
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class Flags:
         strength: of the augmentation; 1 is full, 0 only mirrors.
         average: decay of the running average of the weights, applied every fourth step.
         precision: `float32`, or `mixed_bfloat16` where the processor has it, which halves a step's time.
+        kernels: number format that the finished network's kernels are rounded to, BatchNorm's scale folded into them
+            first: `float32`, which changes nothing, or `bfloat16`, after which a network for 96 px has the same kernels
+            in either format.
         seed: of the initial weights, the order of rows and the augmentation.
     """
 
@@ -82,6 +87,7 @@ class Flags:
     strength: float = 1.0
     average: float = 0.97
     precision: str = "float32"
+    kernels: str = "float32"
     seed: int = 1
 
 
@@ -248,6 +254,8 @@ def run(
     if flags.widths == HALF:
         network.save_half_resolution(averaged, out / network.HALF_FILE)
     else:
+        if flags.kernels == "bfloat16":
+            network.round_kernels(averaged)
         averaged.save(out / "network.keras")
     return accuracy(averaged, validation) if validation is not None else float("nan")
 
@@ -260,7 +268,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/run"), help="the run's folder")
     parser.add_argument("--until", type=int, help="stop at this step; the same command goes on from there")
     for name, value in asdict(Flags()).items():
-        choices = {"widths": [*WIDTHS, HALF], "freeze": list(FROZEN), "precision": list(PRECISIONS)}.get(name)
+        choices = CHOICES.get(name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, choices=choices)
     arguments = vars(parser.parse_args())
     if arguments.pop("smoke"):
