@@ -103,6 +103,12 @@ class Card(BaseModel):
     temperature: float = Field(description="By which the logits were divided; folded into the last layer.")
     certain_from: float = Field(description="Confidence from which an answer counts as certain.")
     plausible_from: float = Field(description="Probability from which a label counts as plausible.")
+    gflop: float = Field(
+        description="Arithmetic for one face, in thousand millions of operations; a multiply-add counts two."
+    )
+    gflop_needed: float = Field(
+        description="The same without the channels that have no influence on the answers, which are left out."
+    )
     training: list[dict[str, Any]] = Field(description="Flags of each training stage, in order.")
     evaluation: dict[str, Figures] = Field(description="Figures by name of the set.")
     robustness: Robustness | None = None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.card import Card, read_card
+from app.channels import influential
 from app.errors import StartError
 from app.preprocess import INPUT_SIZE
 
@@ -138,10 +139,35 @@ def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
         raise StartError(f"{path} is not a readable Keras model") from error
     if model.input_shape[1:] != (INPUT_SIZE, INPUT_SIZE, 3):
         raise StartError(f"{path} takes {model.input_shape[1:]}; the service prepares {(INPUT_SIZE, INPUT_SIZE, 3)}")
-    if precision == "bfloat16":
-        model = _in_bfloat16(keras, model)
-        gc.collect()  # The exact network has reference cycles; its weights would stay in memory for long.
+    model = trimmed(model, precision)
+    gc.collect()  # The network of the file has reference cycles; its weights would stay in memory for long.
     return model
+
+
+def trimmed(model: Any, precision: str = "float32") -> Any:
+    """The same Keras network without the channels that have no influence on its probabilities.
+
+    Args:
+        model: a plain chain of layers.
+        precision: `float32` or `bfloat16`, of weights and activations; those of the last layer stay float32.
+    """
+    import keras  # noqa: PLC0415
+
+    layers = [layer for layer in model.layers if layer.weights]
+    weights = list(influential([layer.get_weights() for layer in layers]))
+    sizes = {layer.name: len(bias) for layer, (_, bias) in zip(layers, weights, strict=True)}
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer is not model.layers[-1] and not isinstance(layer, keras.layers.InputLayer):
+            config["dtype"] = precision
+        if layer.name in sizes:
+            config["filters" if "filters" in config else "units"] = sizes[layer.name]
+        return type(layer).from_config(config)
+
+    smaller = keras.models.clone_model(model, clone_function=clone)
+    smaller.set_weights([part for layer in weights for part in layer])
+    return smaller
 
 
 def _frozen(network: Any) -> Infer:
@@ -162,18 +188,6 @@ def _frozen(network: Any) -> Infer:
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     infer: Infer = tf.compat.v1.Session(graph=graph, config=config).make_callable(probabilities, [faces])
     return infer
-
-
-def _in_bfloat16(keras: Any, model: Any) -> Any:
-    """The same network with weights and activations in bfloat16; the last layer's probabilities stay float32."""
-
-    def clone(layer: Any) -> Any:
-        kept = layer is model.layers[-1] or isinstance(layer, keras.layers.InputLayer)
-        return type(layer).from_config(layer.get_config() | {"dtype": "float32" if kept else "bfloat16"})
-
-    fast = keras.models.clone_model(model, clone_function=clone)
-    fast.set_weights(model.get_weights())
-    return fast
 
 
 def _load_litert(path: Path, threads: int | None) -> Infer:

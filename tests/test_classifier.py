@@ -11,12 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from app.card import FORM_MARGINS, SAME_ANSWER, Card, read_card
-from app.classifier import Classifier, Floats, computes_bfloat16
+from app.classifier import Classifier, Floats, computes_bfloat16, trimmed
 from app.emotions import LABELS
 from app.errors import StartError
 from app.preprocess import Box, enlarge, face_detail, model_input
 from app.settings import Settings
 from tests.conftest import ROOT
+from training import network
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,16 @@ def test_the_network_is_plain_vgg16(classifier: Classifier) -> None:
     assert model.input_shape == (None, 96, 96, 3)
     assert model.output_shape == (None, len(LABELS))
     assert classifier.card.labels == LABELS
+
+
+def test_leaving_channels_out_changes_nothing(faces: Floats) -> None:
+    model = keras.models.load_model(Settings().model_path, compile=False)
+    smaller = trimmed(model)
+    np.testing.assert_allclose(smaller.predict(faces, verbose=0), model.predict(faces, verbose=0), atol=1e-6)
+    card = read_card(Settings().model_path)
+    assert network.gflop(model) == pytest.approx(card.gflop, abs=0.005)
+    assert network.gflop(smaller) == pytest.approx(card.gflop_needed, abs=0.005)
+    assert card.gflop == pytest.approx(5.64, abs=0.02)  # VGG16's convolutions, and the dense layers.
 
 
 @pytest.fixture(scope="module")

@@ -203,6 +203,8 @@ def thresholds(certain_from: float, plausible_from: float) -> Card:
         version="0",
         sha256="",
         temperature=1,
+        gflop=1,
+        gflop_needed=1,
         certain_from=certain_from,
         plausible_from=plausible_from,
         training=[],

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.card import Card, Form, digest
-from app.classifier import Classifier
+from app.classifier import Classifier, trimmed
 from app.preprocess import model_input
 from training import dataset, evaluate, network, page, plots
 
@@ -48,7 +48,7 @@ def fit_plausible(probabilities: NDArray[np.float32], labels: NDArray[np.int64])
     """
     scores = np.sort(probabilities[np.arange(len(labels)), labels][::2])
     rank = int(np.floor((len(scores) + 1) * (1 - PLAUSIBLE_COVERAGE)))
-    return float(np.floor(scores[max(rank - 1, 0)] * 1e4) / 1e4)
+    return float(np.floor(float(scores[max(rank - 1, 0)]) * 1e4) / 1e4)
 
 
 def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, version: str) -> Card:
@@ -70,6 +70,8 @@ def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, ver
         temperature=temperature,
         certain_from=fit_certain(probabilities, rows.labels),
         plausible_from=fit_plausible(probabilities, rows.labels),
+        gflop=round(network.gflop(plain), 2),
+        gflop_needed=round(network.gflop(trimmed(plain)), 2),
         training=_stages(run),
         evaluation={},
     )
@@ -93,7 +95,7 @@ def write_int8(model: Path, training: dataset.Rows) -> None:
         convert_variables_to_constants_v2,
     )
 
-    loaded = keras.models.load_model(model, compile=False)
+    loaded = trimmed(keras.models.load_model(model, compile=False))
     loaded.layers[-1].activation = keras.activations.linear
     faces = model_input(dataset.luma(training.take(slice(None, None, max(1, len(training) // CALIBRATION_FACES)))))
     network.equalize(loaded, faces)

@@ -184,6 +184,17 @@ def plain_vgg16(widths: tuple[int, ...] = FULL) -> keras.Model:
     return keras.Model(inputs, outputs, name="emotion_vgg16")
 
 
+def gflop(plain: keras.Model) -> float:
+    """Arithmetic of a served network for one face, in thousand millions of operations; a multiply-add counts two."""
+    operations = 0.0
+    for layer in plain.layers:
+        if layer.weights:
+            kernel, bias = layer.weights
+            places = np.prod(layer.output.shape[1:]) / bias.shape[0]
+            operations += 2 * places * np.prod(kernel.shape)
+    return operations / 1e9
+
+
 def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:
     """The plain VGG16 that computes what `network` computes in inference, its logits divided by `temperature`."""
     plain = plain_vgg16(widths_of(network))

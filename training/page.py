@@ -14,6 +14,8 @@ _PAGE = """# {name} {version}
 A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that names the expression shown on a face. Input: one
 face, {side}x{side} pixels, grey over three channels, 0 to 1, as `app.preprocess` prepares it. Output: seven
 probabilities. SHA-256 of the file: `{sha256}`.
+It takes {gflop:.2f} GFLOP for a face, of which {needed:.2f} can change the answer: the service leaves out the channels
+that all following layers multiply by zero.
 
 Written by `python -m training.page` from [{name}.json]({name}.json).
 `python -m training.evaluate --data public_test.npz` measures every figure again, also on your own faces.
@@ -91,6 +93,8 @@ def text(card: Card) -> str:
         dense=len(HIDDEN) + 1,
         side=card.input.shape[0],
         sha256=card.sha256,
+        gflop=card.gflop,
+        needed=card.gflop_needed,
         temperature=card.temperature,
         seen=main.count - sets[-1].count,
         names=" | ".join(one.data for one in sets),
