@@ -1,13 +1,15 @@
 """The same service on a Ray cluster.
 
-    RAY_SERVE_ENABLE_HA_PROXY=1 serve run deploy.ray_serve:app
-    RAY_SERVE_ENABLE_HA_PROXY=1 serve run deploy.ray_serve:app most_services=8 most_models=4
+    export RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_CONTROL_LOOP_INTERVAL_S=1
+    serve run deploy.ray_serve:app
+    serve run deploy.ray_serve:app most_services=8 most_models=4
 
 Two deployments, each with replicas of its own: one answers HTTP, decodes pictures and finds faces, as `app.main` does;
 the other holds the model and takes the crops of all of them in batches (of `app.batcher`: those of `serve.batch` are
 formed before the model is free, and stay small). Both grow with the requests at work. The settings are read from the
 environment of the replicas. HAProxy, which Ray brings along, hands the requests on for a fraction of what Ray's own
-proxy costs; it must be switched on where Serve starts.
+proxy costs, and Ray's controller takes a fifth of a core when it looks after its replicas ten times a second. Both are
+set where Serve starts.
 """
 
 import asyncio
