@@ -116,11 +116,11 @@ class Card(BaseModel):
     forms: dict[str, Form] = Field({}, description="Faster forms of the model: `bfloat16`, `int8`.")
 
     def allows(self, form: str) -> bool:
-        """Whether a form loses at most its margin of the accuracy and gives 99 of 100 faces the same top label."""
+        """Whether a form has the model's accuracy within its margin and gives 99 of 100 faces the same top label."""
         if form not in self.forms or "PublicTest" not in self.evaluation:
             return False
         one = self.forms[form]
-        lost = self.evaluation["PublicTest"].accuracy - one.accuracy
+        lost = abs(self.evaluation["PublicTest"].accuracy - one.accuracy)
         return round(lost, 4) <= FORM_MARGINS[form] and one.same_answer >= SAME_ANSWER
 
     @staticmethod

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.card import CalibrationBin, Card, Figures, LabelFigures, Robustness
+from app.classifier import trimmed
 from app.emotions import LABELS
 from app.preprocess import model_input
 from training import dataset, plots, robustness
@@ -30,6 +31,7 @@ ROBUSTNESS_PART = 4
 
 def predictor(model: keras.Model) -> Predict:
     """Rows -> float32 [N, 7]: the model's probabilities, through the service's preprocessing."""
+    model = trimmed(model)
 
     def predict(rows: dataset.Rows) -> Probabilities:
         faces = model_input(dataset.luma(rows))
