@@ -45,8 +45,14 @@ class Search(NamedTuple):
 FIRST = Search(side=256, enlarge=1, scale=1.15, border=0, strength=20)
 """Coarse steps keep it fast; the closer look makes up for them."""
 
+FILLING = Search(side=64, enlarge=4, scale=1.1, border=0.25, strength=31)
+"""For one face as large as the picture, of which a part may pass for a small face. Costs next to nothing."""
+
+SURE = 100
+"""Strength of a face beside which no face that fills the picture is looked for."""
+
 SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=31)
-"""Tried once when the first search finds nothing."""
+"""Tried once when nothing was found otherwise."""
 
 SEARCH_SIDE = 420
 """Short side of a picture that suffices for both searches and the closer look, in pixels; a larger picture need not be
@@ -101,8 +107,8 @@ class FaceDetector:
         """Find the faces of a picture.
 
         One coarse search on a reduced copy; a closer look at each box confirms it or not. Of the confirmed boxes, those
-        that another contradicts are dropped, so that a patch of cloth does not pass for a face. When nothing is found,
-        one finer search.
+        that another contradicts are dropped, so that a patch of cloth does not pass for a face. When none is strong, a
+        search for a face that fills the picture; when there is none either, one finer search.
 
         Args:
             grey: uint8 [H, W], upright.
@@ -112,7 +118,12 @@ class FaceDetector:
         Returns:
             Boxes in pixels of `grey`, inside it, largest first; empty when there is no face.
         """
-        return _plausible(self._followed(grey, near) or self._search(grey, FIRST) or self._search(grey, SECOND))
+        found = self._followed(grey, near)
+        if not found:
+            found = self._search(grey, FIRST)
+            if not any(strength >= SURE for _, strength in found):
+                found += self._search(grey, FILLING)
+        return _plausible(found or self._search(grey, SECOND))
 
     def _followed(self, picture: Grey, near: Sequence[Box]) -> list[tuple[Box, float]]:
         height, width = picture.shape

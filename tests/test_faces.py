@@ -72,6 +72,25 @@ def test_a_face_that_fills_the_picture(detector: FaceDetector, astronaut: Pictur
     assert box.overlap(Box(0, 0, side, side)) > 0.6
 
 
+@pytest.mark.parametrize(
+    ("name", "cut", "scale"),
+    [
+        ("hopper", Box(139, 99, 207, 254), 4),
+        ("hopper", Box(148, 98, 190, 217), 3),
+        ("astronaut", Box(170, 56, 95, 91), 4),
+        ("astronaut", Box(168, 56, 88, 105), 3),
+    ],
+)
+def test_a_part_of_a_face_that_fills_the_picture_does_not_pass_for_the_face(
+    detector: FaceDetector, request: pytest.FixtureRequest, name: str, cut: Box, scale: int
+) -> None:
+    image: Picture = request.getfixturevalue(name)
+    close = image[cut.y : cut.y + cut.height, cut.x : cut.x + cut.width]
+    picture = np.asarray(cv2.resize(close, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+    (box,) = find(detector, picture)
+    assert box.area > 0.6 * picture.shape[0] * picture.shape[1]
+
+
 def test_a_patterned_shirt_does_not_win_over_the_face(detector: FaceDetector, astronaut: Picture) -> None:
     # A part of this picture of coins makes the cascade fire; here it is larger than the face and below it.
     cloth = np.dstack([data.coins()[216:300, 5:90]] * 3)
