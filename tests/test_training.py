@@ -18,7 +18,7 @@ from app.card import Card, read_card
 from app.classifier import Classifier
 from app.emotions import LABELS
 from app.faces import FaceDetector
-from app.preprocess import face_detail, model_input
+from app.preprocess import DETAIL_SIZE, INPUT_SIZE, face_detail, model_input
 from training import augment, dataset, evaluate, export, network, robustness, smoke, train
 from training.train import Flags, Training
 
@@ -132,9 +132,26 @@ def test_augmentation_without_change_is_the_services_input() -> None:
         "luma": luma,
         "affine": np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (3, 1)),
         "tone": np.tile(np.array([1, 0], np.float32), (3, 1)),
+        "noise": np.zeros((3, DETAIL_SIZE, DETAIL_SIZE), np.float32),
         "erase": np.zeros((3, 5), np.float32),
     }
     np.testing.assert_allclose(keras.ops.convert_to_numpy(augment.Augment()(still)), model_input(luma), atol=1e-6)
+
+
+def test_augmentation_adds_to_the_pixels_that_a_face_had_before_it_was_enlarged() -> None:
+    grain = np.full((1, DETAIL_SIZE, DETAIL_SIZE), 0.25, np.float32)
+    grain[0, 20, 30] = 0.5
+    views = augment.Augment()(
+        {
+            "luma": np.zeros((1, INPUT_SIZE, INPUT_SIZE), np.uint8),
+            "affine": np.array([[1, 0, 0, 0, 1, 0, 0, 0]], np.float32),
+            "tone": np.array([[1, 0]], np.float32),
+            "noise": grain,
+            "erase": np.zeros((1, 5), np.float32),
+        }
+    )
+    seen = keras.ops.convert_to_numpy(network.Halve()(views))
+    np.testing.assert_allclose(seen[0, 2:-2, 2:-2, 0], grain[0, 2:-2, 2:-2], atol=1e-5)
 
 
 def test_a_half_resolution_network_keeps_its_features_one_block_later(half_resolution: Path) -> None:
