@@ -27,7 +27,11 @@ REPLICAS = ("Model", "Service")
 
 def start(engine: str) -> str:
     """Bring the service up on a Ray of this machine; its address."""
-    os.environ |= {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1"}
+    os.environ |= {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    }
     settings = {name: value for name, value in os.environ.items() if name.startswith("EMOTION_")}
     ray.init(
         "local",

@@ -1,6 +1,6 @@
 """The same service on a Ray cluster.
 
-    export RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_CONTROL_LOOP_INTERVAL_S=1
+    export RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_CONTROL_LOOP_INTERVAL_S=1 RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=60
     serve run deploy.ray_serve:app
     serve run deploy.ray_serve:app most_services=8 most_models=4
 
