@@ -45,17 +45,17 @@ class Search(NamedTuple):
 FIRST = Search(side=256, enlarge=1, scale=1.15, border=0, strength=20)
 """Coarse steps keep it fast; the closer look makes up for them."""
 
-FILLING = Search(side=64, enlarge=4, scale=1.1, border=0.25, strength=31)
-"""For one face as large as the picture, of which a part may pass for a small face. Costs next to nothing."""
+SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=31)
+"""Tried once when nothing was found otherwise."""
+
+FILLING = SECOND._replace(side=64)
+"""For one face about as large as the picture, of which a part may pass for a small face."""
 
 SURE = 100
 """Strength of a face beside which no face that fills the picture is looked for."""
 
-SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=31)
-"""Tried once when nothing was found otherwise."""
-
 SEARCH_SIDE = 420
-"""Short side of a picture that suffices for both searches and the closer look, in pixels; a larger picture need not be
+"""Short side of a picture that suffices for all searches and the closer look, in pixels; a larger picture need not be
 decoded in full."""
 
 SMALLEST = 0.09

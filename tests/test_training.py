@@ -126,30 +126,29 @@ def test_augmentation_depends_on_seed_and_step_alone() -> None:
     assert not (first["affine"] == other["affine"]).all()
 
 
+def unchanged(luma: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
+    """What `augment.draw` would draw for no change, beside the faces."""
+    count = len(luma)
+    return {
+        "luma": luma,
+        "affine": np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (count, 1)),
+        "tone": np.tile(np.array([1, 0], np.float32), (count, 1)),
+        "noise": np.zeros((count, DETAIL_SIZE, DETAIL_SIZE), np.float32),
+        "erase": np.zeros((count, 5), np.float32),
+    }
+
+
 def test_augmentation_without_change_is_the_services_input() -> None:
     luma = dataset.luma(made_up(3))
-    still = {
-        "luma": luma,
-        "affine": np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (3, 1)),
-        "tone": np.tile(np.array([1, 0], np.float32), (3, 1)),
-        "noise": np.zeros((3, DETAIL_SIZE, DETAIL_SIZE), np.float32),
-        "erase": np.zeros((3, 5), np.float32),
-    }
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(augment.Augment()(still)), model_input(luma), atol=1e-6)
+    views = keras.ops.convert_to_numpy(augment.Augment()(unchanged(luma)))
+    np.testing.assert_allclose(views, model_input(luma), atol=1e-6)
 
 
 def test_augmentation_adds_to_the_pixels_that_a_face_had_before_it_was_enlarged() -> None:
     grain = np.full((1, DETAIL_SIZE, DETAIL_SIZE), 0.25, np.float32)
     grain[0, 20, 30] = 0.5
-    views = augment.Augment()(
-        {
-            "luma": np.zeros((1, INPUT_SIZE, INPUT_SIZE), np.uint8),
-            "affine": np.array([[1, 0, 0, 0, 1, 0, 0, 0]], np.float32),
-            "tone": np.array([[1, 0]], np.float32),
-            "noise": grain,
-            "erase": np.zeros((1, 5), np.float32),
-        }
-    )
+    black = np.zeros((1, INPUT_SIZE, INPUT_SIZE), np.uint8)
+    views = augment.Augment()(unchanged(black) | {"noise": grain})
     seen = keras.ops.convert_to_numpy(network.Halve()(views))
     np.testing.assert_allclose(seen[0, 2:-2, 2:-2, 0], grain[0, 2:-2, 2:-2], atol=1e-5)
 

@@ -51,7 +51,8 @@ def draw(seed: int, step: int, count: int, strength: float = 1.0) -> dict[str, N
     c, d = np.sin(angle) * zoom * mirror, np.cos(angle) * zoom
     zero = np.zeros(count)
     affine = [a, b, centre - (a + b) * centre + shift[0], c, d, centre - (c + d) * centre + shift[1], zero, zero]
-    tone = [np.exp(random.uniform(-GAIN, GAIN, count) * strength), random.uniform(-OFFSET, OFFSET, count) * strength]
+    gain = np.exp(random.uniform(-GAIN, GAIN, count) * strength)
+    offset = random.uniform(-OFFSET, OFFSET, count) * strength
     area = random.uniform(0.02, 0.2, count) * (random.random(count) < ERASE_SHARE * strength)
     aspect = np.exp(random.uniform(-1, 1, count))
     half_height = np.sqrt(area * aspect) * INPUT_SIZE / 2
@@ -62,13 +63,13 @@ def draw(seed: int, step: int, count: int, strength: float = 1.0) -> dict[str, N
         np.where(random.random(count) < share * strength, np.exp(random.uniform(np.log(least), 0, count)), 1.0)
         for least, share in ((DARK, DARK_SHARE), (FLAT, FLAT_SHARE))
     )
-    tone = [tone[0] * flat * dark, (0.5 + tone[1]) * dark - 0.5]
+    tone = [gain * flat * dark, (0.5 + offset) * dark - 0.5]
     deviation = random.uniform(0, NOISE, count) * (random.random(count) < NOISE_SHARE * strength)
     grain = random.standard_normal((count, DETAIL_SIZE, DETAIL_SIZE), np.float32)
     return {
         "affine": np.stack(affine, axis=1).astype(np.float32),
-        "noise": grain * deviation.astype(np.float32)[:, None, None],
         "tone": np.stack(tone, axis=1).astype(np.float32),
+        "noise": grain * deviation.astype(np.float32)[:, None, None],
         "erase": np.stack(erase, axis=1).astype(np.float32),
     }
 
