@@ -70,9 +70,9 @@ def create_app(settings: Settings | None = None, model: Classifier | Backend | N
     app.state.live_places = asyncio.Semaphore(settings.max_live)
     _add_middleware(app, settings, metrics)
     problems.install(app)
-    app.include_router(info.router)
-    app.include_router(predict.router, **_guards(settings))
+    app.include_router(predict.router, **_guards(settings))  # First, because routes are tried in order.
     app.include_router(pictures.router, **_guards(settings))
+    app.include_router(info.router)
     app.include_router(live.router)
     app.mount("/static", StaticFiles(directory=info.STATIC), name="static")
     return app

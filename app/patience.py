@@ -27,9 +27,14 @@ class Patience:
             await self._app(scope, receive, send)
             return
         deadline = asyncio.get_running_loop().time() + self._seconds
+        work = asyncio.current_task()
+        assert work is not None
         complete, gone = asyncio.Event(), asyncio.Event()
+        watch: asyncio.Task[None] | None = None
+        dropped = False
 
         async def receive_in_time() -> Message:
+            nonlocal watch
             if complete.is_set():
                 await gone.wait()
                 return {"type": "http.disconnect"}
@@ -42,26 +47,27 @@ class Patience:
                 complete.set()
                 if message["type"] == "http.disconnect":
                     gone.set()
+                else:
+                    watch = asyncio.create_task(hang_up())
             return message
 
         async def hang_up() -> None:
-            await complete.wait()
-            if not gone.is_set():
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                gone.set()
-                work.cancel()
+            nonlocal dropped
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone.set()
+            dropped = work.cancel()
 
-        work = asyncio.ensure_future(self._app(scope, receive_in_time, send))
-        watch = asyncio.create_task(hang_up())
         try:
-            await work
+            await self._app(scope, receive_in_time, send)
         except asyncio.CancelledError:
-            if not gone.is_set():
-                work.cancel()
+            if not dropped or work.cancelling() > 1:
                 raise
         finally:
-            watch.cancel()
+            if watch is not None:
+                watch.cancel()
+            if dropped:
+                work.uncancel()
 
 
 class PatientProtocol(H11Protocol):

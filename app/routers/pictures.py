@@ -9,11 +9,12 @@ from app import errors
 from app.annotate import Form
 from app.emotions import LABELS
 from app.problems import responses
+from app.routers.admission import Admission
 from app.routers.dependencies import AnalyzerDep
 from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS
 from app.routers.uploads import ONE_UPLOAD_BODY, OneUpload
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["pictures"], route_class=Admission)
 
 Label = StrEnum("Label", [(name, name) for name in LABELS])  # type: ignore[misc]
 

@@ -7,12 +7,13 @@ from fastapi import APIRouter
 from app import errors, record
 from app.analyzer import Analyzer
 from app.problems import responses
+from app.routers.admission import Admission
 from app.routers.dependencies import AnalyzerDep
 from app.routers.uploads import MANY_UPLOADS_BODY, ONE_UPLOAD_BODY, ManyUploads, OneUpload, Upload
 from app.schemas import Batch, FileError, FileFaces, Prediction
 from app.turns import Turns
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=["predict"], route_class=Admission)
 
 COMMON_ERRORS = (
     errors.MalformedBody,

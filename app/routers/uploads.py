@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.bodies import Take
 from app.errors import FileTooLarge, InvalidRequest, MalformedBody, RequestTooLarge, ServiceError, TooManyFiles
-from app.routers.dependencies import AnalyzerDep, HeldDep, SettingsDep
+from app.routers.dependencies import HeldDep, SettingsDep
 
 _OVERHEAD = 64 * 1024
 """Bytes that multipart framing may add to the files."""
@@ -26,8 +26,7 @@ class Upload(NamedTuple):
     data: bytes
 
 
-async def _one_upload(request: Request, settings: SettingsDep, analyzer: AnalyzerDep, held: HeldDep) -> Upload:
-    analyzer.check_room()
+async def _one_upload(request: Request, settings: SettingsDep, held: HeldDep) -> Upload:
     limit = settings.max_file_bytes
     error = FileTooLarge(f"A picture may have at most {limit} bytes.")
     if not _is_multipart(request):
@@ -42,8 +41,7 @@ async def _one_upload(request: Request, settings: SettingsDep, analyzer: Analyze
     return uploads[0]
 
 
-async def _many_uploads(request: Request, settings: SettingsDep, analyzer: AnalyzerDep, held: HeldDep) -> list[Upload]:
-    analyzer.check_room()
+async def _many_uploads(request: Request, settings: SettingsDep, held: HeldDep) -> list[Upload]:
     limit = settings.max_request_bytes
     error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
     if not _is_multipart(request):
