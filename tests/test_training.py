@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -263,6 +264,37 @@ def test_teachers_are_averaged_and_their_opinion_is_the_target(half_resolution: 
     faces_again, without = Training(Flags(widths="slim", batch=8), made_up())._batch()
     np.testing.assert_array_equal(faces, faces_again)
     assert without["expression"].max() == pytest.approx(0.9 + 0.1 / 7)
+
+
+def test_teachers_can_be_asked_once_about_the_unchanged_faces(half_resolution: Path, tmp_path: Path) -> None:
+    flags = Flags(widths="slim", batch=8, teachers=str(half_resolution), teacher_views="unchanged", teacher_weight=1)
+    training = Training(flags, made_up(8))
+    _, targets = training._batch()
+    faces = model_input(dataset.luma(made_up(8)))
+    one, other = (
+        probabilities(network.half_resolution(half_resolution).predict(views, verbose=0)["expression"])
+        for views in (faces, faces[:, :, ::-1])
+    )
+    order = np.random.default_rng((flags.seed, 0)).permutation(8)
+    np.testing.assert_allclose(targets["expression"], ((one + other) / 2)[order], atol=1e-5)
+    training.save(tmp_path)
+    half_resolution.unlink()  # A resumed run does not ask again.
+    resumed = Training(replace(flags, teachers=""), made_up(8))
+    resumed.resume(tmp_path)
+    assert resumed.opinions is not None
+    np.testing.assert_array_equal(resumed.opinions, training.opinions)
+
+
+def test_several_networks_at_half_the_resolution_are_averaged(half_resolution: Path, tmp_path: Path) -> None:
+    with np.load(half_resolution) as source:
+        np.savez(tmp_path / "other.npz", **{name: 3 * source[name] for name in source.files})
+    averaged = network.half_resolution((half_resolution, tmp_path / "other.npz"))
+    one = network.half_resolution(half_resolution)
+    for mean, weight in zip(averaged.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_allclose(mean, 2 * weight, rtol=1e-2)  # The first file is in float16.
+    start = f"{half_resolution},{tmp_path / 'nowhere'}"
+    with pytest.raises(ValueError, match="nowhere"):
+        Training(Flags(widths="half", start=start), made_up(8))
 
 
 def test_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Teachers: finished networks whose averaged opinion on the very view that the student sees becomes its target.
+"""Teachers: finished networks whose averaged opinion becomes the student's target.
 
-Source: Hinton et al. 2015; same views for both: Beyer et al. 2022. Knows nothing about optimizers or data files.
+Source: Hinton et al. 2015. On the very view that the student sees (Beyer et al. 2022), or on the unchanged face while
+the student sees a changed one (Xie et al. 2020). Knows nothing about optimizers or data files.
 """
 
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from app.preprocess import model_input
 from training import network
 
 
@@ -29,3 +32,11 @@ class Teachers:
         """float32 [N, 96, 96, 3] in [0, 1] -> float32 [N, 7] whose rows sum to 1."""
         parts = [ops.softmax(one.predict_on_batch(faces)["expression"]) for one in self._networks]
         return np.asarray(ops.convert_to_numpy(sum(parts) / len(parts)), np.float32)
+
+    def opinions(self, luma: NDArray[np.uint8], batch: int = 128) -> NDArray[np.float32]:
+        """uint8 [N, 96, 96] -> float32 [N, 7]: of each face as it is and mirrored, averaged."""
+        parts = []
+        for start in tqdm(range(0, len(luma), batch), desc="teachers", disable=None):
+            faces = model_input(luma[start : start + batch])
+            parts.append((self.probabilities(faces) + self.probabilities(faces[:, :, ::-1])) / 2)
+        return np.concatenate(parts)

@@ -110,12 +110,15 @@ def trainable_vgg16(widths: tuple[int, ...] = FULL, precision: str = "float32", 
     return keras.Model(inputs, heads, name="vgg16")
 
 
-def half_resolution(weights: Path | str = "", precision: str = "float32", dropout: float = 0.0) -> keras.Model:
+def half_resolution(
+    weights: Path | tuple[Path, ...] | str = "", precision: str = "float32", dropout: float = 0.0
+) -> keras.Model:
     """VGG16 on the middle 44 of 48 px: float32 [N, 96, 96, 3] in [0, 1] -> logits `expression` [N, 7], `votes` [N, 9].
 
     Args:
         weights: .npz with `block*_conv*/kernel` (HWIO), `/bn_gamma`, `/bn_beta`, `/bn_mean`, `/bn_variance`, and
             `fer/kernel` [512, 7], `fer/bias`, `ferplus/kernel` [512, 9], `ferplus/bias`; a random start when empty.
+            Several files are averaged (after Wortsman et al. 2022): re-estimate BatchNorm afterwards.
         precision: as for `trainable_vgg16`.
         dropout: share of the pooled features that is dropped in training.
     """
@@ -126,12 +129,12 @@ def half_resolution(weights: Path | str = "", precision: str = "float32", dropou
     heads = {name: layers.Dense(units, name=name)(x) for name, units in HEADS.items()}
     network = keras.Model(inputs, heads)
     if weights:
-        with np.load(weights) as source:
-            for _, _, convolution, norm in layer_names():
-                network.get_layer(convolution).set_weights([source[f"{convolution}/kernel"].astype(np.float32)])
-                network.get_layer(norm).set_weights(_norm_weights(source, convolution))
-            for name in HEADS:
-                network.get_layer(name).set_weights(_head_weights(source, name))
+        source = _mean(weights if isinstance(weights, tuple) else (weights,))
+        for _, _, convolution, norm in layer_names():
+            network.get_layer(convolution).set_weights([source[f"{convolution}/kernel"]])
+            network.get_layer(norm).set_weights(_norm_weights(source, convolution))
+        for name in HEADS:
+            network.get_layer(name).set_weights(_head_weights(source, name))
     return network
 
 
@@ -334,6 +337,16 @@ def _features(x: Any, widths: tuple[int, ...], precision: str) -> Any:
         if position == CONVOLUTIONS[block - 1]:
             x = layers.MaxPooling2D(name=f"block{block}_pool", dtype=precision)(x)
     return x
+
+
+def _mean(files: tuple[Path | str, ...]) -> dict[str, Floats]:
+    """The arrays of one or more .npz files with the same names, each averaged over the files."""
+    mean: dict[str, Floats] = {}
+    for file in files:
+        with np.load(file) as source:
+            for name in source.files:
+                mean[name] = mean.get(name, 0) + source[name].astype(np.float32) / len(files)
+    return mean
 
 
 def _scale_and_bias(norm: list[Floats]) -> tuple[Floats, Floats]:

@@ -35,13 +35,20 @@ WIDTHS = {"slim": network.SLIM, "full": network.FULL}
 HALF = "half"
 PRECISIONS = ("float32", "mixed_bfloat16")
 KERNELS = ("float32", "bfloat16")
+VIEWS = ("same", "unchanged")
 FROZEN: dict[str, Callable[[keras.layers.Layer], bool]] = {
     "": lambda layer: False,
     "stem": lambda layer: layer.name.startswith("block1_"),
     "norms": lambda layer: isinstance(layer, keras.layers.BatchNormalization),
     "features": lambda layer: isinstance(layer, keras.layers.BatchNormalization | keras.layers.Conv2D),
 }
-CHOICES = {"widths": (*WIDTHS, HALF), "freeze": tuple(FROZEN), "precision": PRECISIONS, "kernels": KERNELS}
+CHOICES = {
+    "widths": (*WIDTHS, HALF),
+    "freeze": tuple(FROZEN),
+    "teacher_views": VIEWS,
+    "precision": PRECISIONS,
+    "kernels": KERNELS,
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,8 @@ class Flags:
 
     Attributes:
         widths: `slim` or `full`; or `half`, the full one at half the resolution, from which a slim one can be grown.
-        start: what to start from: a finished run's folder, or weights of half the resolution (.npz); a random start
-            when empty.
+        start: what to start from: a finished run's folder, or weights of half the resolution (.npz), several of them
+            separated by commas for the average of their weights; a random start when empty.
         freeze: `features` trains only the dense layers, `norms` all but BatchNorm, which stays in inference mode,
             `stem` all but the first block (which is a mere downsampling in a slim network); nothing when empty.
         steps: batches in all.
@@ -61,6 +68,8 @@ class Flags:
         smoothing: label smoothing.
         vote_weight: weight of the FER+ votes' cross-entropy beside the labels'.
         teachers: finished runs' folders and half-resolution weights, separated by commas; none when empty.
+        teacher_views: `same`: the teachers see what the student sees; `unchanged`: they see the face as it is and
+            mirrored, once, before the first step.
         teacher_weight: share of the teachers' opinion in the target, beside the label.
         dropout: share of the inputs of each dense layer that is dropped (at half the resolution, of the only one).
         strength: of the augmentation; 1 is full, 0 only mirrors.
@@ -82,6 +91,7 @@ class Flags:
     smoothing: float = 0.1
     vote_weight: float = 0.7
     teachers: str = ""
+    teacher_views: str = "same"
     teacher_weight: float = 0.7
     dropout: float = 0.4
     strength: float = 1.0
@@ -106,6 +116,7 @@ class Training:
             layer.trainable = not FROZEN[flags.freeze](layer)
         self.augment = augment.Augment(name="augment")
         self.teachers = Teachers(tuple(flags.teachers.split(",")), flags.precision) if flags.teachers else None
+        self.opinions: NDArray[np.float32] | None = None
         optimizer = keras.optimizers.SGD(
             flags.rate, momentum=0.9, nesterov=True, weight_decay=flags.decay, global_clipnorm=5.0
         )
@@ -154,6 +165,8 @@ class Training:
         """Write the checkpoint; a run that is killed meanwhile keeps its previous one."""
         state = {f"weight_{i}": ops.convert_to_numpy(variable) for i, variable in enumerate(self._state())}
         state |= {f"average_{i}": mean for i, mean in enumerate(self.average)}
+        if self.opinions is not None:
+            state["opinions"] = self.opinions
         partial = folder / "checkpoint.part.npz"
         np.savez(partial, step=self.step, **state)
         partial.replace(folder / "checkpoint.npz")
@@ -168,6 +181,7 @@ class Training:
                 variable.assign(state[f"weight_{i}"])
             self.average = [state[f"average_{i}"] for i in range(len(self.average))]
             self.step = int(state["step"])
+            self.opinions = state.get("opinions")
 
     def _weights(self) -> list[NDArray[np.float32]]:
         return [ops.convert_to_numpy(variable) for variable in self.network.trainable_variables]
@@ -195,8 +209,16 @@ class Training:
         targets = targets * (1 - smoothing) + smoothing / len(LABELS)
         if self.teachers is not None:
             share = self.flags.teacher_weight
-            targets = (1 - share) * targets + share * self.teachers.probabilities(faces)
+            targets = (1 - share) * targets + share * self._opinions(self.teachers, faces, index)
         return faces, {"expression": targets, "votes": self.votes[index]}
+
+    def _opinions(self, teachers: Teachers, faces: Any, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of the teachers on the views `faces` of the rows `index`."""
+        if self.flags.teacher_views == "same":
+            return teachers.probabilities(faces)
+        if self.opinions is None:
+            self.opinions = teachers.opinions(self.luma)
+        return self.opinions[index]
 
 
 def _built(widths: str, precision: str = "float32", dropout: float = 0.0) -> keras.Model:
@@ -206,9 +228,9 @@ def _built(widths: str, precision: str = "float32", dropout: float = 0.0) -> ker
 
 
 def _initial_network(flags: Flags, faces: NDArray[np.float32]) -> keras.Model:
+    if flags.start and flags.widths == HALF:
+        return network.half_resolution(_halves(flags.start), flags.precision, flags.dropout)
     half = network.half_weights(flags.start) if flags.start else None
-    if half and flags.widths == HALF:
-        return network.half_resolution(half, flags.precision, flags.dropout)
     built = _built(flags.widths, flags.precision, flags.dropout)
     if half:
         network.shift_in(built, half, faces)
@@ -219,6 +241,16 @@ def _initial_network(flags: Flags, faces: NDArray[np.float32]) -> keras.Model:
             network.reestimate(built, faces[:STATISTICS_ROWS])
             network.widen(small, built)  # Only the new channels' statistics were unknown.
     return built
+
+
+def _halves(start: str) -> tuple[Path, ...]:
+    halves = []
+    for source in start.split(","):
+        half = network.half_weights(source)
+        if half is None:
+            raise ValueError(f"{source} has no weights of a network of half the resolution.")
+        halves.append(half)
+    return tuple(halves)
 
 
 def accuracy(built: keras.Model, rows: dataset.Rows) -> float:
