@@ -29,13 +29,13 @@ class Patience:
         deadline = asyncio.get_running_loop().time() + self._seconds
         work = asyncio.current_task()
         assert work is not None
-        complete, gone = asyncio.Event(), asyncio.Event()
+        gone = asyncio.Event()
         watch: asyncio.Task[None] | None = None
         dropped = False
 
         async def receive_in_time() -> Message:
             nonlocal watch
-            if complete.is_set():
+            if watch is not None or gone.is_set():
                 await gone.wait()
                 return {"type": "http.disconnect"}
             try:
@@ -43,12 +43,10 @@ class Patience:
                     message = await receive()
             except TimeoutError:
                 raise TooSlow(f"The body was not complete within {self._seconds:g} seconds.") from None
-            if not message.get("more_body", False):
-                complete.set()
-                if message["type"] == "http.disconnect":
-                    gone.set()
-                else:
-                    watch = asyncio.create_task(hang_up())
+            if message["type"] == "http.disconnect":
+                gone.set()
+            elif not message.get("more_body", False):
+                watch = asyncio.create_task(hang_up())
             return message
 
         async def hang_up() -> None:

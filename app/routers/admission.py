@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from app.analyzer import Analyzer
+from app.routers.dependencies import analyzer_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -18,8 +18,7 @@ class Admission(APIRoute):
         handle: Handler = super().get_route_handler()
 
         async def handle_if_room(request: Request) -> Response:
-            analyzer: Analyzer = request.app.state.analyzer
-            analyzer.check_room()
+            (await analyzer_of(request)).check_room()
             return await handle(request)
 
         return handle_if_room

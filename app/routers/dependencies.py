@@ -22,7 +22,8 @@ async def _settings(connection: HTTPConnection) -> Settings:
     return settings
 
 
-async def _analyzer(connection: HTTPConnection) -> Analyzer:
+async def analyzer_of(connection: HTTPConnection) -> Analyzer:
+    """The service's only one."""
     analyzer: Analyzer = connection.app.state.analyzer
     return analyzer
 
@@ -49,7 +50,7 @@ async def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
-AnalyzerDep = Annotated[Analyzer, Depends(_analyzer)]
+AnalyzerDep = Annotated[Analyzer, Depends(analyzer_of)]
 HeldDep = Annotated[Take, Depends(_held)]
 BackendDep = Annotated[Backend, Depends(_backend)]
 LivePlacesDep = Annotated[asyncio.Semaphore, Depends(_live_places)]
