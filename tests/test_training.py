@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -295,6 +295,21 @@ def test_several_networks_at_half_the_resolution_are_averaged(half_resolution: P
     start = f"{half_resolution},{tmp_path / 'nowhere'}"
     with pytest.raises(ValueError, match="nowhere"):
         Training(Flags(widths="half", start=start), made_up(8))
+
+
+def test_a_card_names_every_run_once_and_no_folder_of_this_machine(tmp_path: Path) -> None:
+    one, two, both = (tmp_path / name for name in ("one", "two", "both"))
+    sources = {one: "", two: f"{one}", both: f"{one},{two}"}
+    for run, start in sources.items():
+        run.mkdir()
+        flags = Flags(start=start, teachers=start)
+        (run / "flags.json").write_text(json.dumps(asdict(flags)))
+    stages = export._stages(both)
+    assert [(stage["run"], stage["start"], stage["teachers"]) for stage in stages] == [
+        ("one", "", ""),
+        ("two", "one", "one"),
+        ("both", "one,two", "one,two"),
+    ]
 
 
 def test_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:

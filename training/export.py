@@ -119,9 +119,12 @@ def _measured(form: Classifier, rows: dataset.Rows, probabilities: NDArray[np.fl
 def _stages(run: Path) -> list[dict[str, Any]]:
     """Flags of the run and of those that it started from, in order, without the paths of this machine."""
     flags = json.loads((run / "flags.json").read_text())
-    start = Path(flags["start"]) if flags["start"] else None
-    earlier = _stages(start) if start is not None and start.is_dir() else []
-    return [*earlier, flags | {"run": run.name, "start": start.name if start else ""}]
+    stages: list[dict[str, Any]] = []
+    for start in filter(None, flags["start"].split(",")):
+        if Path(start).is_dir():
+            stages += [stage for stage in _stages(Path(start)) if stage not in stages]
+    names = {key: ",".join(Path(one).name for one in flags[key].split(",")) for key in ("start", "teachers")}
+    return [*stages, flags | names | {"run": run.name}]
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
