@@ -51,6 +51,9 @@ SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=31)
 FILLING = SECOND._replace(side=64)
 """For one face about as large as the picture, of which a part may pass for a small face."""
 
+FILLING_SIDE = 128
+"""Short side of a picture that suffices for that search, in pixels; a larger one is shrunk by a whole factor first."""
+
 SURE = 100
 """Strength of a face beside which no face that fills the picture is looked for."""
 
@@ -122,7 +125,7 @@ class FaceDetector:
         if not found:
             found = self._search(grey, FIRST)
             if not any(strength >= SURE for _, strength in found):
-                found += self._search(grey, FILLING)
+                found += self._filling(grey)
         return _plausible(found or self._search(grey, SECOND))
 
     def _followed(self, picture: Grey, near: Sequence[Box]) -> list[tuple[Box, float]]:
@@ -133,6 +136,14 @@ class FaceDetector:
         if any(one.strength < FIRST.strength for one in found):
             return []
         return [(_clip(one.x, one.y, one.side, width, height), one.strength) for one in found]
+
+    def _filling(self, picture: Grey) -> list[tuple[Box, float]]:
+        height, width = picture.shape
+        factor = max(min(height, width) // FILLING_SIDE, 1)
+        size = (width // factor, height // factor)
+        small = cv2.resize(picture[: size[1] * factor, : size[0] * factor], size, interpolation=cv2.INTER_AREA)
+        found = self._search(np.asarray(small, np.uint8), FILLING)
+        return [(box.scaled(factor, factor), strength) for box, strength in found]
 
     def _search(self, picture: Grey, search: Search) -> list[tuple[Box, float]]:
         height, width = picture.shape
