@@ -34,6 +34,8 @@ class LabelFigures(BaseModel):
     recall: float
     f1: float
     count: int = Field(description="Faces that have this label.")
+    clear_recall: float | None = Field(None, description="Recall on those of them whose expression is clear.")
+    clear_count: int = Field(0, description="Those faces.")
 
 
 class CalibrationBin(BaseModel):
@@ -60,6 +62,10 @@ class Figures(BaseModel):
         description="Share of answers that equal the FER+ crowd's top vote, where that is one of the seven labels."
     )
     crowd_count: int = Field(description="Faces with such a vote.")
+    clear_accuracy: float | None = Field(
+        None, description="Accuracy on faces whose expression is clear: at least 7 of 10 FER+ voters chose their label."
+    )
+    clear_count: int = Field(0, description="Those faces.")
     labels: dict[str, LabelFigures]
     confusion: list[list[int]] = Field(
         description="Row: label of the data; column: prediction; in the order of labels."

@@ -173,7 +173,7 @@ def test_the_last_block_of_a_half_resolution_network_becomes_dense_layers(half_r
     teacher = network.half_resolution(half_resolution)
     with np.load(half_resolution) as source:
         kernel, bias = network._dense_2x2(source, "block5_conv1")
-    pool, after = (teacher.get_layer(name).output for name in ("block4_pool", "block5_relu1"))
+    pool, after = (teacher.get_layer(name).output for name in ("block4_relu3", "block5_relu1"))
     maps, wanted = keras.Model(teacher.input, [pool, after]).predict(faces, verbose=0)
     np.testing.assert_allclose(
         np.maximum(maps.reshape(64, -1) @ kernel + bias, 0), wanted.reshape(64, -1), rtol=1e-3, atol=1e-3
@@ -363,6 +363,9 @@ def test_figures() -> None:
     rows = dataset.Rows(np.zeros((4, 48, 48), np.uint8), labels, votes)
     one = evaluate.figures("made up", right, rows, thresholds(certain_from=0.5, plausible_from=0.3))
     assert (one.crowd_count, one.crowd_agreement) == (2, 0.5)
+    assert (one.clear_count, one.clear_accuracy) == (1, 1)  # Six votes for happy do not make the disgusted face clear.
+    assert (one.labels["angry"].clear_count, one.labels["angry"].clear_recall) == (1, 1)
+    assert (one.labels["disgust"].clear_count, one.labels["disgust"].clear_recall) == (0, None)
     (bar,) = one.calibration
     assert (bar.count, bar.accuracy) == (4, 0.75)
     assert (one.count, one.accuracy, one.certain_share, one.certain_accuracy) == (4, 0.75, 1, 0.75)

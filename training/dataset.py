@@ -28,6 +28,9 @@ VOTE_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust",
 """FER+ vote columns used as targets; the tenth, not-a-face, only filters rows (Barsoum et al. 2016)."""
 
 NOT_A_FACE = 9
+CLEAR_VOTES = 7
+"""FER+ votes, of ten, for a face's own label from which its expression counts as clear."""
+
 _VOTE_LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not a face")
 _TO_SERVICE_ORDER = np.array([LABELS.index(name) for name in KAGGLE_ORDER], dtype=np.int64)
 
@@ -110,6 +113,14 @@ def crowd_labels(rows: Rows) -> NDArray[np.int64]:
     number = np.array([LABELS.index(name) if name in LABELS else -1 for name in _VOTE_LABELS], np.int64)
     single = (rows.votes == top).sum(axis=1) == 1
     return np.asarray(np.where(single, number[rows.votes.argmax(axis=1)], -1), np.int64)
+
+
+def clear(rows: Rows) -> NDArray[np.bool_]:
+    """bool [N]: the faces whose own label at least `CLEAR_VOTES` FER+ voters chose."""
+    if rows.votes is None:
+        return np.zeros(len(rows), np.bool_)
+    column = np.array([_VOTE_LABELS.index(name) for name in LABELS])
+    return np.asarray(rows.votes[np.arange(len(rows)), column[rows.labels]] >= CLEAR_VOTES)
 
 
 def fingerprints(rows: Rows) -> NDArray[np.uint64]:

@@ -46,8 +46,10 @@ def figures(name: str, probabilities: Probabilities, rows: dataset.Rows, card: C
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     top = probabilities.argmax(axis=1)
     np.add.at(confusion, (labels, top), 1)
-    by_label = {name: _label_figures(confusion, number) for number, name in enumerate(LABELS)}
-    right = top == labels
+    right, clear = top == labels, dataset.clear(rows)
+    by_label = {
+        name: _label_figures(confusion, number, right[clear & (labels == number)]) for number, name in enumerate(LABELS)
+    }
     certain = probabilities.max(axis=1) >= card.certain_from
     plausible = plausible_sets(probabilities, card.plausible_from)
     covered = plausible[np.arange(len(labels)), labels]
@@ -64,6 +66,8 @@ def figures(name: str, probabilities: Probabilities, rows: dataset.Rows, card: C
         calibration=calibration(probabilities, labels),
         crowd_agreement=_rounded((top == crowd)[crowd >= 0].mean()) if (crowd >= 0).any() else None,
         crowd_count=int((crowd >= 0).sum()),
+        clear_accuracy=_rounded(right[clear].mean()) if clear.any() else None,
+        clear_count=int(clear.sum()),
         labels=by_label,
         confusion=confusion.tolist(),
         certain_share=_rounded(certain.mean()),
@@ -161,12 +165,17 @@ def report(one: Figures) -> str:
     ]
     if one.crowd_agreement is not None:
         lines.append(f"  FER+ crowd's top vote: {one.crowd_agreement:.4f} of {one.crowd_count} faces")
-    lines.append(
-        f"  {'label':10}{'precision':>10}{'recall':>10}{'F1':>10}{'faces':>10}   predicted as {' '.join(LABELS)}"
-    )
+    if one.clear_accuracy is not None:
+        lines.append(f"  clear faces, by FER+ voters: {one.clear_accuracy:.4f} of {one.clear_count} right")
+    heads = "".join(f"{head:>10}" for head in ("precision", "recall", "F1", "faces", "clear"))
+    lines.append(f"  {'label':10}{heads}{'of':>6}   predicted as {' '.join(LABELS)}")
     for (label, row), counts in zip(one.labels.items(), one.confusion, strict=True):
         cells = "".join(f"{count:5d}" for count in counts)
-        lines.append(f"  {label:10}{row.precision:10.4f}{row.recall:10.4f}{row.f1:10.4f}{row.count:10d}   {cells}")
+        clear = "" if row.clear_recall is None else f"{row.clear_recall:.4f}"
+        lines.append(
+            f"  {label:10}{row.precision:10.4f}{row.recall:10.4f}{row.f1:10.4f}{row.count:10d}"
+            f"{clear:>10}{row.clear_count:6d}   {cells}"
+        )
     return "\n".join(lines)
 
 
@@ -178,7 +187,8 @@ def report_robustness(one: Robustness) -> str:
     return "\n".join(lines)
 
 
-def _label_figures(confusion: NDArray[np.int64], number: int) -> LabelFigures:
+def _label_figures(confusion: NDArray[np.int64], number: int, clear: NDArray[np.bool_]) -> LabelFigures:
+    """Args: `clear` tells whether each clear face of this label was recognized."""
     hits, given, have = confusion[number, number], confusion[:, number].sum(), confusion[number].sum()
     precision, recall = hits / max(given, 1), hits / max(have, 1)
     return LabelFigures(
@@ -186,6 +196,8 @@ def _label_figures(confusion: NDArray[np.int64], number: int) -> LabelFigures:
         recall=_rounded(recall),
         f1=_rounded(2 * hits / max(given + have, 1)),
         count=int(have),
+        clear_recall=_rounded(clear.mean()) if len(clear) else None,
+        clear_count=len(clear),
     )
 
 

@@ -6,7 +6,7 @@ python -m training.page
 import argparse
 from pathlib import Path
 
-from app.card import Card, Figures, Robustness, read_card
+from app.card import Card, Figures, LabelFigures, Robustness, read_card
 from training.network import HIDDEN
 
 _PAGE = """# {name} {version}
@@ -33,6 +33,8 @@ pictures are copies of Training pictures, so accuracy is given with and without 
 {headline}
 
 {labels}
+
+A face is clear when at least 7 of 10 FER+ voters chose the label that it has in the data.
 
 ![Confusion matrix](confusion.png)
 
@@ -136,6 +138,9 @@ def _headline(sets: list[Figures]) -> list[str]:
             "" if one.crowd_agreement is None else f"{_percent(one.crowd_agreement)} of {one.crowd_count}"
             for one in sets
         ],
+        "Accuracy on clear faces": [
+            "" if one.clear_accuracy is None else f"{_percent(one.clear_accuracy)} of {one.clear_count}" for one in sets
+        ],
         "Expected calibration error": [_percent(one.expected_calibration_error) for one in sets],
         "The same before the temperature": [_percent(one.uncalibrated_error) for one in sets],
     }
@@ -144,13 +149,17 @@ def _headline(sets: list[Figures]) -> list[str]:
 
 def _labels(one: Figures) -> list[str]:
     return [
-        "| Label | Precision | Recall | F1 | Faces |",
-        "| --- | --- | --- | --- | --- |",
+        "| Label | Precision | Recall | F1 | Faces | Recall of clear faces |",
+        "| --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {label} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.count} |"
+            f"| {label} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.count} | {_clear(row)} |"
             for label, row in one.labels.items()
         ),
     ]
+
+
+def _clear(row: LabelFigures) -> str:
+    return "" if row.clear_recall is None else f"{_percent(row.clear_recall)} of {row.clear_count}"
 
 
 def _corruptions(one: Robustness) -> list[str]:
