@@ -28,7 +28,7 @@ from training.log import RunLog
 STATISTICS_ROWS = 1024
 """Training faces on which BatchNorm's statistics are measured."""
 
-FITTING_ROWS = 6144
+FITTING_ROWS = 20480
 """Training faces on which layers without a counterpart in the weights that a run starts from are fitted."""
 
 WIDTHS = {"slim": network.SLIM, "full": network.FULL}
