@@ -96,8 +96,8 @@ def text(results: Results) -> str:
         lines.append(f"  highest rate with p99 within 5 x alone: {one['sustained']:.1f}/s")
         over = one["overload"]
         lines.append(
-            f"  3 x overload: {over['goodput over peak']:.2f} of the peak, {over['refused']} refused (p99"
-            f" {over['refusal p99']:.0f} ms), {over['failures']} failures, recovered after {over['recovery']:.2f} s"
+            f"  3 x overload: {over['goodput over peak']:.2f} of the peak, {over['refused']:.0f} refused (p99"
+            f" {over['refusal p99']:.0f} ms), {over['failures']:.0f} failures, recovered after {over['recovery']:.2f} s"
         )
         if one["stages"]:
             lines.append(f"  milliseconds at 8 in flight, waiting included: {one['stages']}")
