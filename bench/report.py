@@ -6,6 +6,7 @@ from typing import Any
 
 import psutil
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 Results = dict[str, Any]
 
@@ -125,6 +126,9 @@ def draw(results: Results, path: Path) -> None:
         bars = axes.bar([place + number * width for place in range(len(cases))], rates, width, label=name, color=colour)
         axes.bar_label(bars, [f"{rate:.1f}" for rate in rates], fontsize=7)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set_xticks(
         [place + 0.4 - width / 2 for place in range(len(cases))], [case.replace(", ", "\n") for case in cases]
     )
