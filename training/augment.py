@@ -13,6 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from app.preprocess import DETAIL_SIZE, INPUT_SIZE
+from training.network import on_torch
 
 if keras.backend.backend() == "torch":
     from torch.nn.functional import grid_sample
@@ -100,7 +101,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
 
 def _moved(images: Any, affine: Any) -> Any:
     """Bilinear resample of float32 [N, H, W, 1], the edge repeated outside; `affine` as `draw` gives it."""
-    if keras.backend.backend() != "torch" or images.device.type == "meta":
+    if not on_torch(images):
         return ops.image.affine_transform(
             images, affine, interpolation="bilinear", fill_mode="nearest", data_format="channels_last"
         )

@@ -50,7 +50,7 @@ _NORM_PARTS = ("gamma", "beta", "mean", "variance")
 Floats = NDArray[np.float32]
 
 
-def _on_torch(inputs: Any) -> bool:
+def on_torch(inputs: Any) -> bool:
     """Whether PyTorch's own kernels can take `inputs` as they lie in memory, channels last."""
     return keras.backend.backend() == "torch" and bool(inputs.device.type != "meta")
 
@@ -60,7 +60,7 @@ class Convolution(keras.layers.Conv2D):  # type: ignore[misc]
     """3x3 convolution with a border of zeros, which Keras copies to channels first and back on PyTorch."""
 
     def call(self, inputs: Any) -> Any:
-        if not _on_torch(inputs):
+        if not on_torch(inputs):
             return super().call(inputs)
         kernel = ops.convert_to_tensor(self.kernel).permute(3, 2, 0, 1)
         return conv2d(inputs.permute(0, 3, 1, 2), kernel, padding=1).permute(0, 2, 3, 1)
@@ -71,7 +71,7 @@ class Norm(keras.layers.BatchNormalization):  # type: ignore[misc]
     """BatchNorm, which Keras composes from elementwise operations in float32 on PyTorch; other backends fuse them."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not _on_torch(inputs):
+        if not on_torch(inputs):
             return super().call(inputs, training=training, mask=mask)
         outputs = batch_norm(
             inputs.permute(0, 3, 1, 2),
@@ -91,7 +91,7 @@ class Pool(keras.layers.MaxPooling2D):  # type: ignore[misc]
     """Maximum of 2x2 pixels, which Keras copies to channels first on PyTorch."""
 
     def call(self, inputs: Any) -> Any:
-        if not _on_torch(inputs):
+        if not on_torch(inputs):
             return super().call(inputs)
         return max_pool2d(inputs.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
