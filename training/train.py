@@ -111,7 +111,7 @@ class Training:
         self.luma = dataset.luma(self.rows)
         self.votes = dataset.vote_targets(self.rows)
         keras.utils.set_random_seed(flags.seed)
-        self.network = _initial_network(flags, model_input(self.luma[:FITTING_ROWS]))
+        self.network = _initial_network(flags, self.luma)
         for layer in self.network.layers:
             layer.trainable = not FROZEN[flags.freeze](layer)
         self.augment = augment.Augment(name="augment")
@@ -227,18 +227,18 @@ def _built(widths: str, precision: str = "float32", dropout: float = 0.0) -> ker
     return network.trainable_vgg16(WIDTHS[widths], precision, dropout)
 
 
-def _initial_network(flags: Flags, faces: NDArray[np.float32]) -> keras.Model:
+def _initial_network(flags: Flags, luma: NDArray[np.uint8]) -> keras.Model:
     if flags.start and flags.widths == HALF:
         return network.half_resolution(_halves(flags.start), flags.precision, flags.dropout)
     half = network.half_weights(flags.start) if flags.start else None
     built = _built(flags.widths, flags.precision, flags.dropout)
     if half:
-        network.shift_in(built, half, faces)
+        network.shift_in(built, half, model_input(luma[:FITTING_ROWS]))
     elif flags.start:
         small = network.load(Path(flags.start))
         network.widen(small, built)
         if network.widths_of(small) != WIDTHS[flags.widths]:
-            network.reestimate(built, faces[:STATISTICS_ROWS])
+            network.reestimate(built, model_input(luma[:STATISTICS_ROWS]))
             network.widen(small, built)  # Only the new channels' statistics were unknown.
     return built
 
