@@ -25,7 +25,7 @@ CALIBRATION_FACES = 300
 
 FLOAT_IN_INT8 = ("block1_", "block2_conv1", "Identity")
 """What the int8 form computes in float32: up to the second block's first convolution, where a few channels carry the
-whole picture, and the logits. That is a hundredth of the arithmetic and most of the error."""
+whole picture, and the logits. That is a hundredth of the arithmetic and most of the answers that rounding changed."""
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

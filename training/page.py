@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from app.card import Card, Figures, LabelFigures, Robustness, read_card
+from training.dataset import CLEAR_VOTES
 from training.network import HIDDEN
 
 _PAGE = """# {name} {version}
@@ -34,7 +35,7 @@ pictures are copies of Training pictures, so accuracy is given with and without 
 
 {labels}
 
-A face is clear when at least 7 of 10 FER+ voters chose the label that it has in the data.
+A face is clear when at least {clear_votes} of 10 FER+ voters chose the label that it has in the data.
 
 ![Confusion matrix](confusion.png)
 
@@ -103,6 +104,7 @@ def text(card: Card) -> str:
         dashes=" --- |" * len(sets),
         headline="\n".join(_headline(sets)),
         labels="\n".join(_labels(main)),
+        clear_votes=CLEAR_VOTES,
         certain_from=card.certain_from,
         certain_share=_percent(main.certain_share),
         certain_accuracy=_percent(main.certain_accuracy),
