@@ -12,7 +12,7 @@ from contextlib import suppress
 import aiohttp
 
 from bench.hostile import requests
-from bench.load import TIMEOUT, Client, Outcome
+from bench.load import ANSWER_SECONDS, Client, Outcome
 from bench.pictures import portrait
 from bench.server import Server
 
@@ -23,7 +23,7 @@ SHARE = 0.1
 
 async def beside(work: Callable[[aiohttp.ClientSession], Awaitable[None]], measure: Awaitable[Outcome]) -> Outcome:
     """Measure while `work` is done again and again."""
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
 
         async def again() -> None:
             while True:

@@ -1,13 +1,17 @@
 """Clients that post one picture many times, bounded in count and time: a closed loop, and arrivals on a schedule."""
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-import aiohttp
 import numpy as np
 
-TIMEOUT = aiohttp.ClientTimeout(total=60)
+from bench.connections import Connections
+
+ANSWER_SECONDS = 60
+"""A request that has no answer by then has failed."""
 
 AFTER_FAILURE = 0.2
 """Seconds before a client that has lost a request sends the next one; the sockets of a process that dies close one by
@@ -47,26 +51,31 @@ class Client:
     """Posts `picture` to a service's `/predict`."""
 
     def __init__(self, url: str, picture: bytes) -> None:
-        self._url = f"{url}/predict"
+        address = urlsplit(url)
+        self._host, self._port = address.hostname or "", address.port or 80
         boundary = "bench"
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
-        self._body = head.encode() + picture + f"\r\n--{boundary}--\r\n".encode()
-        self._headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        part = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+        body = part.encode() + picture + f"\r\n--{boundary}--\r\n".encode()
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n"
+            f"Content-Type: multipart/form-data; boundary={boundary}\r\n\r\n"
+        )
+        self._request = head.encode() + body
 
     async def closed(self, in_flight: int, seconds: float, most: int = 10_000) -> Outcome:
         """Keep `in_flight` requests going until the time or the count is up."""
         outcome, left = Outcome(), most
         started = time.perf_counter()
 
-        async def worker(session: aiohttp.ClientSession) -> None:
+        async def worker(connections: Connections) -> None:
             nonlocal left
             while left > 0 and time.perf_counter() - started < seconds:
                 left -= 1
-                if not await self._post(session, outcome, time.perf_counter()):
+                if not await self._post(connections, outcome, time.perf_counter()):
                     await asyncio.sleep(AFTER_FAILURE)
 
-        async with self._session() as session:
-            await asyncio.gather(*(worker(session) for _ in range(in_flight)))
+        async with Connections(self._host, self._port) as connections:
+            await asyncio.gather(*(worker(connections) for _ in range(in_flight)))
         return self._ended(outcome, started)
 
     async def scheduled(self, rate: float, seconds: float, seed: int = 1) -> Outcome:
@@ -76,31 +85,29 @@ class Client:
         outcome = Outcome()
         started = time.perf_counter()
 
-        async def one(session: aiohttp.ClientSession, at: float) -> None:
+        async def one(connections: Connections, at: float) -> None:
             await asyncio.sleep(started + at - time.perf_counter())
-            await self._post(session, outcome, started + at)
+            await self._post(connections, outcome, started + at)
 
-        async with self._session() as session:
-            await asyncio.gather(*(one(session, float(at)) for at in due))
+        async with Connections(self._host, self._port) as connections:
+            await asyncio.gather(*(one(connections, float(at)) for at in due))
         return self._ended(outcome, started)
 
-    def _session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=TIMEOUT)
-
-    async def _post(self, session: aiohttp.ClientSession, outcome: Outcome, due: float) -> bool:
+    async def _post(self, connections: Connections, outcome: Outcome, due: float) -> bool:
         """Whether there was an answer that the service means to give."""
         try:
-            async with session.post(self._url, data=self._body, headers=self._headers) as answer:
-                body = await answer.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, ValueError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                status, body = await connections.send(self._request)
+            answer = json.loads(body)
+        except (OSError, EOFError, TimeoutError, ValueError):
             outcome.failures += 1
             return False
         took = time.perf_counter() - due
-        if answer.status == 200:
+        if status == 200:
             outcome.latencies.append(took)
-            for stage, milliseconds in body.get("timings_ms", {}).items():
+            for stage, milliseconds in answer.get("timings_ms", {}).items():
                 outcome.stages[stage] = outcome.stages.get(stage, 0.0) + milliseconds
-        elif answer.status == 503:
+        elif status == 503:
             outcome.refusals.append(took)
         else:
             outcome.failures += 1

@@ -14,7 +14,7 @@ import aiohttp
 import psutil
 
 from bench.hostile import REFUSED, Send, requests
-from bench.load import TIMEOUT
+from bench.load import ANSWER_SECONDS
 from bench.pictures import frame, group, portrait
 from bench.server import Server
 
@@ -40,7 +40,7 @@ async def soak(server: Server, count: int, every: int) -> None:
             if done % every == 0:
                 print(f"{done:6} requests, {time.perf_counter() - started:6.0f} s: {_state(server)}", flush=True)
 
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
         await asyncio.gather(*(worker(session) for _ in range(WORKERS)))
     await asyncio.sleep(6)  # Idle connections are closed by then.
     print(f"at rest: {_state(server)}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from app.faces import FaceDetector
 from app.settings import Settings
 from bench import detection, report, textbook
+from bench.connections import Connections
 from bench.load import Client
 from bench.pictures import PICTURES
 from tests.conftest import ROOT
@@ -45,6 +47,49 @@ def test_clients_are_bounded_and_count_every_answer(service: str, portrait: byte
     scheduled = asyncio.run(Client(service, portrait).scheduled(rate=10, seconds=0.5))
     assert len(scheduled.latencies) == 5
     assert asyncio.run(Client(service, b"no picture").closed(1, seconds=60, most=2)).failures == 2
+
+
+def test_connections_are_used_again_while_the_server_keeps_them() -> None:
+    opened = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        path = b""
+        while path not in (b"/last", b"/then-closed"):
+            path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+            if path == b"/broken":
+                break
+            connection = b"Connection: close\r\n" if path == b"/last" else b""
+            length = b"" if path == b"/endless" else b"Content-Length: 2\r\n"
+            writer.write(b"HTTP/1.1 503 Busy\r\n" + length + connection + b"\r\n{}")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(EOFError):  # The client has closed the connection.
+            await answer(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+
+    async def talk() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1")
+        async with server, Connections(*server.sockets[0].getsockname()) as connections:
+
+            async def send(path: str) -> tuple[int, bytes]:
+                return await connections.send(f"GET /{path} HTTP/1.1\r\n\r\n".encode())
+
+            assert [await send("a"), await send("b"), await send("last")] == [(503, b"{}")] * 3
+            assert opened == 1
+            assert await send("then-closed") == (503, b"{}")
+            await asyncio.sleep(0.1)
+            assert await send("c") == (503, b"{}")
+            assert opened == 3
+            with pytest.raises(EOFError):
+                await send("broken")
+            with pytest.raises(ValueError, match="length"):
+                await send("endless")
+        await asyncio.sleep(0.1)
+
+    asyncio.run(talk())
 
 
 def test_the_textbook_service_gives_the_same_answer(portrait: bytes) -> None:
