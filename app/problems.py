@@ -3,9 +3,8 @@
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -69,7 +68,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: ServiceError
 
 def _problem(
     request_id: str, error: ServiceError, detail: str, headers: dict[str, str] | None = None, **extra: Any
-) -> JSONResponse:
+) -> Response:
     record.refused(error.code)
     problem = Problem(
         type="about:blank",
@@ -83,16 +82,16 @@ def _problem(
     headers = {"X-Request-ID": problem.request_id, **_HEADERS.get(error.code, {}), **(headers or {})}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    content = problem.model_dump(exclude_none=True)
-    return JSONResponse(content, status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
+    content = problem.model_dump_json(exclude_none=True)
+    return Response(content, status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-async def _service_error(request: Request, error: Exception) -> JSONResponse:
+async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
     return _problem(request.state.request_id, error, str(error))
 
 
-async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
     return _problem(
@@ -100,7 +99,7 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     plain = ServiceError()
@@ -108,12 +107,12 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     return _problem(request.state.request_id, plain, f"{error.detail}.", dict(error.headers or {}))
 
 
-async def _client_gone(request: Request, error: Exception) -> JSONResponse:
+async def _client_gone(request: Request, error: Exception) -> Response:
     return _problem(
         request.state.request_id, MalformedBody(), "The client closed the connection before the body was complete."
     )
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _unexpected(request: Request, error: Exception) -> Response:
     detail = "Something failed inside the service; the log has the details."
     return _problem(request.state.request_id, ServiceError(), detail, ANSWER_HEADERS)

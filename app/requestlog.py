@@ -7,16 +7,15 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from logging.handlers import QueueHandler, QueueListener
-from queue import Full, Queue
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import record
+from app.lines import Lines
 from app.metrics import Metrics
 from app.record import Record
 
@@ -27,9 +26,6 @@ CLIENT_CLOSED = 499
 
 SWITCHED = 101
 """Status of a WebSocket that was opened."""
-
-MOST_LINES = 10_000
-"""Lines that wait to be written; more are dropped."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
@@ -92,32 +88,18 @@ class RequestLog:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Send the lines to standard output meanwhile, unless the log has been given somewhere else to go.
-
-    A thread of its own writes them: whoever writes lets go of the interpreter's lock, and the event loop would have to
-    wait for it under load.
-    """
+    """Send the lines to standard output meanwhile, unless the log has been given somewhere else to go."""
     LOG.setLevel(logging.INFO)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # It remarks on bytes that clients send.
     if LOG.hasHandlers():
         yield
         return
-    output = logging.StreamHandler(sys.stdout)
-    lines: Queue[logging.LogRecord] = Queue(MOST_LINES)
-    handler, listener = _Enqueue(lines), QueueListener(lines, output)
-    LOG.addHandler(handler)
-    listener.start()
+    LOG.addHandler(lines := Lines(sys.stdout))
     try:
         yield
     finally:
-        LOG.removeHandler(handler)
-        listener.stop()
-
-
-class _Enqueue(QueueHandler):
-    def enqueue(self, record: logging.LogRecord) -> None:
-        with suppress(Full):  # Nobody reads the output; answering is more important.
-            self.queue.put_nowait(record)
+        LOG.removeHandler(lines)
+        lines.close()
 
 
 def _route(scope: Scope) -> str:
