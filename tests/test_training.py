@@ -20,6 +20,7 @@ from app.classifier import Classifier
 from app.emotions import LABELS
 from app.faces import FaceDetector
 from app.preprocess import DETAIL_SIZE, INPUT_SIZE, face_detail, model_input
+from tests.conftest import ROOT
 from training import augment, dataset, evaluate, export, network, robustness, smoke, train
 from training.train import Flags, Training
 
@@ -310,6 +311,27 @@ def test_a_card_names_every_run_once_and_no_folder_of_this_machine(tmp_path: Pat
         ("two", "one", "one"),
         ("both", "one,two", "one,two"),
     ]
+
+
+def test_every_backend_trains_the_same(tmp_path: Path) -> None:
+    rows = smoke.drawn_faces(32)
+    votes = np.where(np.arange(32)[:, None] % 2, made_up(32).votes, 0)  # Half of the rows have none.
+    names = np.array([dataset.KAGGLE_ORDER.index(LABELS[label]) for label in rows.labels])
+    np.savez(tmp_path / "faces.npz", pixels=rows.pixels, emotion=names, ferplus_votes=votes)
+    start = ROOT / "training" / "half_resolution.npz"
+    options = f"--widths half --start {start} --steps 4 --batch 16 --rate 0.001 --dropout 0 --average 0"
+    changes = []
+    for backend in ("tensorflow", "jax", "torch"):
+        command = [sys.executable, "-m", "training.train", "--data", "faces.npz", "--out", backend, *options.split()]
+        environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        with np.load(tmp_path / backend / network.HALF_FILE) as trained, np.load(start) as before:
+            kernels = [name for name in before.files if name.endswith("/kernel")]
+            changes.append({name: trained[name] - before[name].astype(np.float32) for name in kernels})
+    first, *others = changes
+    for other in others:
+        for name, change in first.items():
+            assert np.linalg.norm(other[name] - change) < 0.02 * np.linalg.norm(change), name
 
 
 def test_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:

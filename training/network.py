@@ -103,7 +103,7 @@ class Halve(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         kernel = np.tile(SHARP[:, :, None, None], (1, 1, 3, 1))
         sharp = ops.depthwise_conv(inputs, ops.convert_to_tensor(kernel, inputs.dtype), padding="same")
-        return ops.average_pool(sharp, 2)
+        return ops.average_pool(sharp, 2, strides=2)
 
 
 def layer_names() -> Iterator[tuple[int, int, str, str]]:

@@ -123,10 +123,7 @@ class Training:
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
         self.network.compile(
             optimizer=optimizer,
-            loss={
-                "expression": keras.losses.CategoricalCrossentropy(from_logits=True),
-                "votes": keras.losses.CategoricalCrossentropy(from_logits=True),
-            },
+            loss={"expression": cross_entropy, "votes": cross_entropy},
             loss_weights={"expression": 1.0, "votes": flags.vote_weight},
             metrics={"expression": ["accuracy"]},
         )
@@ -219,6 +216,14 @@ class Training:
         if self.opinions is None:
             self.opinions = teachers.opinions(self.luma)
         return self.opinions[index]
+
+
+def cross_entropy(targets: Any, logits: Any) -> Any:
+    """float32 [N]: zero, with no gradient, where a row of `targets` is zero.
+
+    TensorFlow's kernel, which Keras' loss of this name uses there, takes for granted that each row sums to 1.
+    """
+    return -ops.sum(targets * ops.log_softmax(logits), axis=-1)
 
 
 def _built(widths: str, precision: str = "float32", dropout: float = 0.0) -> keras.Model:
