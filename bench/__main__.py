@@ -2,7 +2,7 @@
 
     python -m bench
 
-Takes about eight minutes and wants the machine for itself. Prints everything; writes `results.json` and
+Takes seven to ten minutes and wants the machine for itself. Prints everything; writes `results.json` and
 `results.png`.
 """
 
