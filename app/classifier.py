@@ -6,7 +6,9 @@ pictures or HTTP.
 
 import gc
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,12 +125,26 @@ def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return bool(flags) and not BFLOAT16_FLAGS.isdisjoint(flags[0].split())
 
 
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Meanwhile `module` cannot be imported, unless it was before."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
 def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TEST_TMPDIR", os.devnull)  # absl would look for a writable folder at import, and insist.
-    import keras  # noqa: PLC0415
-    import tensorflow as tf  # noqa: PLC0415
+    with _hidden("jax"):  # TensorFlow's converter imports it where it is installed: a second and 0.1 GB for nothing.
+        import keras  # noqa: PLC0415
+        import tensorflow as tf  # noqa: PLC0415
 
     if threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

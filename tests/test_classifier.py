@@ -121,6 +121,16 @@ def test_litert_needs_neither_tensorflow_nor_the_keras_file(tmp_path: Path) -> N
     assert result.stdout == "(3, 7) set()\n"
 
 
+def test_keras_does_not_load_jax_but_leaves_it_to_others() -> None:
+    program = (
+        "import sys; from pathlib import Path; from app.classifier import Classifier; "
+        f"Classifier(Path({str(Settings().model_path)!r})); "
+        "print('jax' in sys.modules); import jax; print(jax.numpy.ones(2).sum())"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "2.0"]
+
+
 def test_an_altered_int8_file_stops_the_start(tmp_path: Path) -> None:
     model = Settings().model_path
     shutil.copy(Card.path_of(model), tmp_path)
