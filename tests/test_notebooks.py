@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
+from app.card import read_card
 from app.emotions import LABELS
+from app.settings import Settings
 from tests.conftest import ROOT
-from training import dataset, smoke
+from training import dataset, evaluate, smoke
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -33,3 +35,10 @@ def test_a_notebook_is_committed_as_executed(path: Path) -> None:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert any("image/png" in output.get("data", {}) for cell in cells for output in cell.outputs)
+
+
+def test_the_experiments_show_the_figures_of_the_card() -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / "4_experiments.ipynb", as_version=4)
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
+    for one in read_card(Settings().model_path).evaluation.values():
+        assert evaluate.report(one) in printed
