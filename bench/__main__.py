@@ -92,13 +92,19 @@ def _summary(bursts: dict[str, list[Outcome]]) -> dict[str, Any]:
 
 
 def _sustained(client: Client, peak: float, alone: float, seconds: float, name: str) -> float:
+    """The highest rate that held; each has two tries, because one stall of the machine is more than one request in a
+    hundred."""
     best = 0.0
     for share in tqdm(SHARES, desc=f"rates of {name}", disable=None):
-        outcome = asyncio.run(client.scheduled(share * peak, 2 * seconds))
-        if outcome.refusals or outcome.failures or outcome.percentile(99) > TOLERABLE * alone:
+        if not any(_holds(client, share * peak, alone, seconds) for _ in range(2)):
             break
         best = share * peak
     return best
+
+
+def _holds(client: Client, rate: float, alone: float, seconds: float) -> bool:
+    outcome = asyncio.run(client.scheduled(rate, 2 * seconds))
+    return not (outcome.refusals or outcome.failures or outcome.percentile(99) > TOLERABLE * alone)
 
 
 def _overloads(clients: dict[str, Client], alone: dict[str, float], seconds: float) -> dict[str, dict[str, float]]:
