@@ -1,4 +1,4 @@
-"""`python -m app` serves on the configured host and port."""
+"""`python -m app` serves on the configured host and port. Says in one line why it cannot."""
 
 import signal
 import sys
@@ -6,26 +6,35 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
-from app.patience import PatientSocket, protocol
+from app.bootstrap import load
+from app.errors import StartError
+from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
+from app.live_session import MAX_FRAME_BYTES
+from app.main import create_app
 from app.settings import Settings, complaints
 
 
 def main() -> None:
     """Run the server until it is told to stop."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
     try:
         settings = Settings()
+        parts = load(settings)
     except ValidationError as error:
         sys.exit("\n".join(f"Cannot start: {complaint}" for complaint in complaints(error)))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
+    except StartError as error:
+        sys.exit(f"Cannot start: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     uvicorn.run(
-        "app.main:app",
+        create_app(settings, parts),
         host=settings.host,
         port=settings.port,
         loop="asyncio",  # Not whichever is installed.
-        http=protocol(head_seconds=settings.head_seconds, body_seconds=settings.body_seconds),
-        h11_max_incomplete_event_size=settings.max_head_bytes,
-        ws=PatientSocket,
-        ws_max_size=settings.max_frame_bytes,
+        http=http_protocol(body_seconds=settings.body_seconds),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        ws=WebSocketProtocol,
+        ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,  # Frames are compressed already, and what is packed may unpack to any size.
         timeout_graceful_shutdown=settings.stop_seconds,
         access_log=False,  # Every request has its line already.

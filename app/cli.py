@@ -21,44 +21,41 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-import cv2
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from app import clips, timeline
-from app.analyzer import Analyzer
-from app.assembly import assembled
+from app.analyzer import Analyzer, Source
+from app.bootstrap import running
+from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.emotions import LABELS
 from app.errors import NoFace, ServiceError, StartError
-from app.folders import inside, is_picture
-from app.ordered import IN_FLIGHT, in_order
 from app.schemas import Prediction
 from app.settings import Settings, complaints
-from app.timeline import Moment, Timeline
+from app.vision import chart, video
+from app.vision.chart import Moment, Timeline
+from app.vision.decoder import is_picture
 
 MOST_PANELS = 20
 """Videos in one plot."""
 
-_FRAME_QUALITY = 95
 
-
-class Source(NamedTuple):
+class File(NamedTuple):
     """A file to answer: where it is, and where its drawings go inside their folder."""
 
     path: Path
     drawing: Path
 
     @property
-    def is_clip(self) -> bool:
-        return clips.is_clip(self.path.name)
+    def is_video(self) -> bool:
+        return video.is_video(self.path.name)
 
 
 class Task(NamedTuple):
-    """One picture, or one frame at a time in seconds; an error's code and words instead of data where it has none."""
+    """One picture, or one frame at a time in seconds; an error's code and words where it cannot be read."""
 
-    source: Source
+    file: File
     time: float | None
-    data: bytes = b""
+    picture: Source = b""
     error: tuple[str, str] | None = None
 
 
@@ -77,39 +74,51 @@ class Row(NamedTuple):
 Write = Callable[[Row], None]
 
 
-def sources(paths: list[Path]) -> Iterator[Source]:
+def files(paths: list[Path]) -> Iterator[File]:
     """Files in the order of `paths`; those of a folder by name, with its folders' inside."""
     for path in paths:
         if path.is_dir():
             drawings = Path(path.resolve().name)
-            for file in inside(path, lambda name: is_picture(name) or clips.is_clip(name)):
-                yield Source(file, drawings / file.relative_to(path))
+            for file in files_in(path, lambda name: is_picture(name) or video.is_video(name)):
+                yield File(file, drawings / file.relative_to(path))
         else:
-            yield Source(path, Path(path.name))
+            yield File(path, Path(path.name))
 
 
-async def tasks(paths: list[Path], every: clips.Every, max_bytes: int) -> AsyncIterator[Task]:
+def files_in(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
+    """Files whose names are wanted, by name; those of the folders inside too.
+
+    Hidden entries and links to folders are passed over. A folder that cannot be listed is given itself: reading it as a
+    file tells why.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        yield folder
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            yield from files_in(entry, wanted)
+        elif wanted(entry.name):
+            yield entry
+
+
+async def tasks(paths: list[Path], every: video.SamplingStep, max_bytes: int) -> AsyncIterator[Task]:
     """Everything to answer, read one at a time when it is asked for."""
-    for source in sources(paths):
+    for file in files(paths):
         try:
-            if source.is_clip and source.path.stat():
-                frames = clips.sampled(source.path, every)
-                while frame := await asyncio.to_thread(_next_frame, frames):
-                    yield Task(source, *frame)
+            if file.is_video and file.path.stat():
+                frames = video.sampled_frames(file.path, every)
+                while (frame := await asyncio.to_thread(next, frames, None)) is not None:
+                    yield Task(file, frame.time, frame.pixels)
             else:
-                yield Task(source, None, await asyncio.to_thread(_read, source.path, max_bytes + 1))
+                yield Task(file, None, await asyncio.to_thread(_read, file.path, max_bytes + 1))
         except OSError as error:
-            yield Task(source, None, error=("unreadable", f"The file cannot be read: {error.strerror}."))
-        except clips.InvalidClip as error:
-            yield Task(source, None, error=("invalid_video", str(error)))
-
-
-def _next_frame(frames: Iterator[clips.Frame]) -> tuple[float, bytes] | None:
-    frame = next(frames, None)
-    if frame is None:
-        return None
-    _, data = cv2.imencode(".jpg", frame.pixels, [cv2.IMWRITE_JPEG_QUALITY, _FRAME_QUALITY])
-    return frame.time, data.tobytes()
+            yield Task(file, None, error=("unreadable", f"The file cannot be read: {error.strerror}."))
+        except video.InvalidVideo as error:
+            yield Task(file, None, error=("invalid_video", str(error)))
 
 
 def _read(path: Path, most: int) -> bytes:
@@ -127,18 +136,18 @@ def worker(analyzer: Analyzer, folder: Path | None) -> Callable[[Task], Awaitabl
         path = None if folder is None else _unused(folder, task, used)
         try:
             if path is None:
-                return Row(task._replace(data=b""), await analyzer.analyze(task.data), None)
-            prediction, drawing = await analyzer.annotate(task.data, "JPEG")
+                return Row(task._replace(picture=b""), (await analyzer.analyze(task.picture)).prediction, None)
+            prediction, drawing = await analyzer.annotate(task.picture, "JPEG")
         except ServiceError as error:
-            return Row(task._replace(data=b""), None, (error.code, str(error)))
+            return Row(task._replace(picture=b""), None, (error.code, str(error)))
         await asyncio.to_thread(_write_file, path, drawing)
-        return Row(task._replace(data=b""), prediction, None)
+        return Row(task._replace(picture=b""), prediction, None)
 
     return work
 
 
 def _unused(folder: Path, task: Task, used: set[Path]) -> Path:
-    place = task.source.drawing
+    place = task.file.drawing
     stem = str(place) if task.time is None else f"{place}/{task.time:09.3f}s"
     names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}.jpg" for number in count(1))
     path = next(path for path in names if path not in used)
@@ -160,13 +169,13 @@ def table(out: TextIO) -> Write:
         if row.error is not None:
             code, words = row.error
             state, reason = ("no face", "") if code == NoFace.code else ("error", f": {words}")
-            out.write(f"{state:<72}{time:>9}  {row.task.source.path}{reason}\n")
+            out.write(f"{state:<72}{time:>9}  {row.task.file.path}{reason}\n")
         for face in row.prediction.faces if row.prediction else []:
             box = face.face_coordinates
             place = f"{box.width}x{box.height}+{box.x}+{box.y}"
             likely = ", ".join(face.plausible[1:]) or "-"
             confidence = f"{face.confidence:.0%}{' ' if face.certain else '?'}"
-            line = f"{face.emotion:<10}{confidence:>10}  {likely:<28}  {place:<20}{time:>9}  {row.task.source.path}"
+            line = f"{face.emotion:<10}{confidence:>10}  {likely:<28}  {place:<20}{time:>9}  {row.task.file.path}"
             out.write(f"{line}\n")
 
     return write
@@ -179,7 +188,7 @@ def csv_rows(out: TextIO) -> Write:
     writer.writerow(["file", "time", "face", "emotion", "confidence", "certain", "plausible", *box, *LABELS, "code"])
 
     def write(row: Row) -> None:
-        start = [row.task.source.path, "" if row.task.time is None else f"{row.task.time:.3f}"]
+        start = [row.task.file.path, "" if row.task.time is None else f"{row.task.time:.3f}"]
         if row.error is not None:
             writer.writerow([*start, *[""] * (9 + len(LABELS)), row.error[0]])
         for number, face in enumerate(row.prediction.faces if row.prediction else []):
@@ -195,7 +204,7 @@ def json_lines(out: TextIO) -> Write:
     """One JSON object a picture or frame, as `/predict` answers it, or with `error` and `code`."""
 
     def write(row: Row) -> None:
-        body: dict[str, object] = {"file": str(row.task.source.path), "time": row.task.time}
+        body: dict[str, object] = {"file": str(row.task.file.path), "time": row.task.time}
         if row.prediction is not None:
             body |= row.prediction.model_dump(include={"faces", "image"})
         elif row.error is not None:
@@ -207,15 +216,15 @@ def json_lines(out: TextIO) -> Write:
 
 async def run(options: argparse.Namespace, settings: Settings) -> bool:
     """Answer everything and write it to standard output; whether nothing failed."""
-    settings = settings.patient()
-    lines: dict[Source, list[Moment]] = {}
+    settings = settings.with_unbounded_queue()
+    moments: dict[File, list[Moment]] = {}
     failed = False
-    async with assembled(settings) as assembly:
+    async with running(settings) as (analyzer, _):
         write = options.form(sys.stdout)
         given = tasks(options.paths, options.every, settings.max_file_bytes)
-        work = worker(assembly.analyzer, options.annotated)
+        work = worker(analyzer, options.annotated)
         with tqdm(total=_total(options), unit="picture", disable=None, leave=False) as bar:
-            async with aclosing(in_order(work, given, IN_FLIGHT * settings.picture_threads)) as rows:
+            async with aclosing(ordered_map(work, given, TASKS_PER_THREAD * settings.picture_threads)) as rows:
                 async for row in rows:
                     failed |= row.failed
                     with tqdm.external_write_mode(sys.stdout):
@@ -224,16 +233,16 @@ async def run(options: argparse.Namespace, settings: Settings) -> bool:
                     bar.update()
                     if options.plot and row.task.time is not None:
                         moment = Moment(row.task.time, row.prediction.probabilities if row.prediction else None)
-                        lines.setdefault(row.task.source, []).append(moment)
+                        moments.setdefault(row.task.file, []).append(moment)
     if options.plot:
-        _plot(options.plot, [Timeline(str(source.path), moments) for source, moments in lines.items()])
+        _plot(options.plot, [Timeline(str(file.path), times) for file, times in moments.items()])
     return not failed
 
 
 def _total(options: argparse.Namespace) -> int | None:
     if not sys.stderr.isatty():
         return None
-    return sum(clips.expected(one.path, options.every) if one.is_clip else 1 for one in sources(options.paths))
+    return sum(video.expected_frames(one.path, options.every) if one.is_video else 1 for one in files(options.paths))
 
 
 def _plot(path: Path, timelines: list[Timeline]) -> None:
@@ -242,12 +251,12 @@ def _plot(path: Path, timelines: list[Timeline]) -> None:
         return
     if len(timelines) > MOST_PANELS:
         sys.stderr.write(f"The plot shows the first {MOST_PANELS} of {len(timelines)} videos.\n")
-    timeline.draw(timelines[:MOST_PANELS]).save(path, "PNG")
+    chart.draw(timelines[:MOST_PANELS]).save(path, "PNG")
 
 
-def _every(text: str) -> clips.Every:
+def _every(text: str) -> video.SamplingStep:
     try:
-        return clips.Every.parse(text)
+        return video.SamplingStep.parse(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither seconds (0.5s) nor frames (10f)") from None
 

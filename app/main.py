@@ -2,30 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Security
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.security import APIKeyHeader
 from fastapi.staticfiles import StaticFiles
 
-from app import __version__, errors, problems, record, requestlog
-from app.access import Access, Rate
-from app.analyzer import Found
-from app.assembly import assembled
-from app.backend import Backend
-from app.bodies import Bodies
-from app.card import Card
-from app.classifier import Classifier
+from app import __version__, errors
+from app.bootstrap import Parts, running
+from app.concurrency import Admission, ByteBudget
 from app.emotions import LABELS
-from app.metrics import Metrics
-from app.middleware import ConciseStart, Headings
-from app.patience import Patience
-from app.requestlog import RequestLog
-from app.routers import info, live, pictures, predict
-from app.schemas import Prediction
+from app.http import problem_details, request_log
+from app.http.access import Keys, RateLimit, SocketAccess
+from app.http.headers import ACCEPTED_HEADERS, EXPOSED_HEADERS
+from app.http.metrics import Metrics
+from app.http.request_log import RequestLog, RequestObserver
+from app.http.timeouts import BodyTimeout
+from app.routers import drawings, info, live, predict
 from app.settings import Settings
 
 _LOG = logging.getLogger("uvicorn.error")
@@ -35,25 +30,26 @@ _DESCRIPTION = """Finds the faces in a picture and names the expression that eac
 An expression is what a face shows, not what a person feels. Nothing that is sent is stored."""
 
 
-def create_app(settings: Settings | None = None, model: Classifier | Backend | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     """Assemble the service from its parts.
 
     Args:
         settings: read from the environment when None.
-        model: warm, or one somewhere else; loaded from `settings.model_path` when the service starts, when None.
+        parts: not started; loaded when the service starts, when None.
     """
     settings = settings or Settings()
     metrics = Metrics()
+    admission = Admission(settings.max_in_flight, settings.picture_threads)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        parts = assembled(settings, model, on_batch=metrics.batch, on_answer=_noting(metrics))
-        async with parts as (backend, analyzer):
-            app.state.backend, app.state.analyzer = backend, analyzer
-            metrics.watch(_about(backend.card), lambda: backend.queued, lambda: analyzer.in_flight, LABELS)
+        async with running(settings, parts, RequestObserver(metrics)) as (analyzer, backend):
+            app.state.analyzer, app.state.backend = analyzer, backend
+            about = backend.card.model_dump(include={"name", "version", "sha256"})
+            metrics.watch(about, lambda: backend.queued, lambda: admission.in_flight, LABELS)
             if not settings.api_keys:
                 _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
-            with requestlog.writing():
+            with request_log.writing():
                 yield
 
     app = FastAPI(
@@ -66,60 +62,51 @@ def create_app(settings: Settings | None = None, model: Classifier | Backend | N
     )
     app.state.settings = settings
     app.state.metrics = metrics
-    app.state.bodies = Bodies(settings.max_held_bytes)
-    app.state.live_places = asyncio.Semaphore(settings.max_live)
+    app.state.admission = admission
+    app.state.byte_budget = ByteBudget(settings.max_held_bytes)
+    app.state.live_sessions = asyncio.Semaphore(settings.max_live)
     _add_middleware(app, settings, metrics)
-    problems.install(app)
-    app.include_router(predict.router, **_guards(settings))  # First, because routes are tried in order.
-    app.include_router(pictures.router, **_guards(settings))
-    app.include_router(info.router)
-    app.include_router(live.router)
+    problem_details.install(app)
+    _include_routers(app, settings)
     app.mount("/static", StaticFiles(directory=info.STATIC), name="static")
     return app
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """From the innermost to the outermost."""
-    app.add_middleware(Patience, seconds=settings.body_seconds)
-    if settings.max_requests_per_minute is not None:
-        app.add_middleware(Rate, per_minute=settings.max_requests_per_minute)
-    app.add_middleware(Access, digests=settings.api_keys, origins=settings.cors_origins)
+    app.add_middleware(BodyTimeout, seconds=settings.body_seconds)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", "X-API-Key", "X-Request-ID", "traceparent"],
-            expose_headers=["X-Request-ID", "Retry-After", "traceparent"],
+            allow_headers=ACCEPTED_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(RequestLog, metrics=metrics)
-    app.add_middleware(Headings)
-    app.add_middleware(ConciseStart)
 
 
-def _guards(settings: Settings) -> dict[str, Any]:
-    """What the description of the API says about keys and rates, where there are any; `app.access` enforces them."""
-    refusals = ([errors.KeyRequired] if settings.api_keys else []) + (
-        [errors.TooManyRequests] if settings.max_requests_per_minute else []
-    )
-    key = Security(APIKeyHeader(name="X-API-Key", auto_error=False))
-    return {"dependencies": [key] if settings.api_keys else [], "responses": problems.responses(*refusals)}
+def _include_routers(app: FastAPI, settings: Settings) -> None:
+    """Each with the keys and the rate that it asks for, where there are any."""
+    keys, rates = Keys(settings.api_keys), []
+    refusals: list[type[errors.ServiceError]] = []
+    if settings.max_requests_per_minute is not None:
+        rates.append(Depends(RateLimit(settings.max_requests_per_minute)))
+        refusals.append(errors.TooManyRequests)
+    guards: dict[str, Any] = {"dependencies": rates}
+    if settings.api_keys:
+        guards["dependencies"] = [Depends(keys), *rates]
+        refusals.append(errors.KeyRequired)
+    guards["responses"] = problem_details.responses(*refusals)
+    app.include_router(predict.router, **guards)  # First, because routes are tried in order.
+    app.include_router(drawings.router, **guards)
+    app.include_router(info.public)
+    app.include_router(info.router, **guards)
+    app.include_router(live.router, dependencies=[Depends(SocketAccess(keys, settings.cors_origins)), *rates])
 
 
-def _noting(metrics: Metrics) -> Callable[[Found, Prediction], None]:
-    """A function that enters an answered picture into the metrics and the line of its request."""
-
-    def note(found: Found, prediction: Prediction) -> None:
-        stages = prediction.timings_ms.model_dump(exclude={"total"})
-        record.answered(found.format, found.size.width, found.size.height, len(prediction.faces), stages)
-        seconds = {stage: milliseconds / 1000 for stage, milliseconds in stages.items()}
-        metrics.picture((face.emotion for face in prediction.faces), seconds)
-
-    return note
-
-
-def _about(card: Card) -> dict[str, str]:
-    return {"name": card.name, "version": card.version, "sha256": card.sha256}
-
-
-app = create_app()
+def __getattr__(name: str) -> FastAPI:
+    """`app`, made when a server asks for it, so that importing this module reads no settings."""
+    if name == "app":
+        return create_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

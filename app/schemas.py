@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.emotions import EMOTIONS, LABELS
+from app.vision.geometry import Box
 
 Probability = float
 
@@ -21,6 +22,11 @@ class FaceCoordinates(_Answer):
     width: int
     height: int
 
+    @property
+    def box(self) -> Box:
+        """The same as a rectangle to compute with."""
+        return Box(self.x, self.y, self.width, self.height)
+
 
 class Face(_Answer):
     """One face and the expression that it shows."""
@@ -28,7 +34,7 @@ class Face(_Answer):
     emotion: str = Field(description="The most probable label.", examples=["happy"])
     confidence: Probability = Field(description="Its probability, 0 to 1.", examples=[0.93])
     probabilities: dict[str, Probability] = Field(
-        description="Probability of each label; they sum to 1.",
+        description="Probability of each label, with four decimals; they sum to 1 within 0.001.",
         examples=[{name: 0.94 if name == "happy" else 0.01 for name in LABELS}],
     )
     message: str = Field(description="A sentence to show.", examples=["The face shows happiness."])
@@ -94,11 +100,10 @@ class LiveError(_Answer):
     code: str
 
 
-class FileFaces(_Answer):
-    """One readable picture of a batch."""
+class FilePrediction(Prediction):
+    """One picture of a batch, answered as `/predict` would."""
 
     filename: str | None
-    faces: list[Face]
 
 
 class FileError(_Answer):
@@ -112,7 +117,7 @@ class FileError(_Answer):
 class Batch(_Answer):
     """The pictures of a batch, in the order sent."""
 
-    results: list[FileFaces | FileError]
+    results: list[FilePrediction | FileError]
 
 
 class EmotionDetail(_Answer):

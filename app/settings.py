@@ -6,16 +6,26 @@ import sys
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.classifier import Engine, Precision
-from app.images import Limits
-from app.parts import MAX_PARTS, MAX_SCANS
+from app.model.classifier import Engine, Precision
+from app.vision.decoder import Limits
 
 _ROOT = Path(__file__).resolve().parent.parent
 
+_PREFIX = "EMOTION_"
+
 Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _split(value: object) -> object:
@@ -39,11 +49,12 @@ _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """Read from environment variables named `EMOTION_` plus the field's name; nonsense is refused at start."""
+    """Read from environment variables named `EMOTION_` plus the field's name.
 
-    model_config = SettingsConfigDict(
-        env_prefix="EMOTION_", frozen=True, protected_namespaces=(), populate_by_name=True
-    )
+    Values out of range, unknown variables of that prefix and settings that contradict each other are refused.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, protected_namespaces=(), populate_by_name=True)
 
     host: str = Field("0.0.0.0", description="Address that the server listens on.")
     port: Port = Field(
@@ -55,7 +66,7 @@ class Settings(BaseSettings):
         _ROOT / "models" / "emotion_vgg16.keras", description="The classifier; its card is the `.json` file beside it."
     )
     engine: Engine = Field(
-        "keras", description="What runs the classifier: `keras`, or `litert` with the int8 form, without TensorFlow."
+        "keras", description="What runs the classifier: `keras`, or `litert` with the int8 variant, without TensorFlow."
     )
     precision: Precision = Field(
         "auto", description="Of the `keras` engine; `auto` is bfloat16 where the processor computes it."
@@ -69,24 +80,16 @@ class Settings(BaseSettings):
     max_file_bytes: PositiveInt = Field(20 * 2**20, description="Largest picture, in bytes.")
     max_request_bytes: PositiveInt = Field(64 * 2**20, description="Largest body of a batch request, in bytes.")
     max_pixels: PositiveInt = Field(50_000_000, description="Largest picture, in pixels, before decoding.")
-    max_parts: PositiveInt = Field(
-        MAX_PARTS, description="Most segments, chunks or blocks of one picture's file, before it is parsed."
-    )
-    max_scans: PositiveInt = Field(MAX_SCANS, description="Most scans of a progressive JPEG, before it is decoded.")
     max_files: PositiveInt = Field(16, description="Most pictures in one batch request.")
-    max_fields: PositiveInt = Field(1000, description="Most parts of a multipart body.")
-    max_head_bytes: PositiveInt = Field(16 * 2**10, description="Largest head of a request, in bytes.")
     max_in_flight: PositiveInt = Field(64, description="Pictures admitted at once; more are refused with 503.")
     max_held_bytes: PositiveInt = Field(
         512 * 2**20, description="Bytes of bodies held at once, arriving or worked on; more are refused with 503."
     )
     max_live: PositiveInt = Field(8, description="Cameras connected to /live at once; more are refused with 503.")
-    max_frame_bytes: PositiveInt = Field(2 * 2**20, description="Largest frame of a camera, in bytes.")
-    live_seconds: PositiveFloat = Field(
+    live_seconds: Seconds = Field(
         30, description="Seconds without a frame, or with an answer that is not read, after which /live is closed."
     )
     max_queued_faces: PositiveInt = Field(256, description="Faces waiting for the model; more are refused with 503.")
-    max_batch: PositiveInt = Field(16, description="Most faces classified in one call of the model.")
     picture_threads: PositiveInt = Field(
         default_factory=lambda: min(os.cpu_count() or 1, 8),
         description="Threads that decode pictures and find faces; the number of processors, at most 8, by default.",
@@ -101,11 +104,7 @@ class Settings(BaseSettings):
     max_requests_per_minute: PositiveInt | None = Field(
         None, description="Most requests of one client in a minute; more are refused with 429. No limit by default."
     )
-    head_seconds: PositiveFloat = Field(10, description="Seconds within which the head of a request must have arrived.")
-    body_seconds: PositiveFloat = Field(60, description="Seconds within which the body of a request must have arrived.")
-    model_seconds: PositiveFloat = Field(
-        20, description="Seconds of one call of the model after which it counts as hung."
-    )
+    body_seconds: Seconds = Field(60, description="Seconds within which the body of a request must have arrived.")
     stop_seconds: PositiveInt = Field(
         15, description="Seconds that admitted requests have to finish once the service is told to stop."
     )
@@ -113,13 +112,32 @@ class Settings(BaseSettings):
     @property
     def picture_limits(self) -> Limits:
         """What one picture may cost."""
-        return Limits(self.max_file_bytes, self.max_pixels, self.max_parts, self.max_scans)
+        return Limits(self.max_file_bytes, self.max_pixels)
 
-    def patient(self) -> Self:
-        """The same for a caller who bounds the pictures at work: their faces wait for the model, none is refused."""
+    def with_unbounded_queue(self) -> Self:
+        """The same for a caller who bounds the pictures in flight: their faces wait for the model, none is refused."""
         return self.model_copy(update={"max_queued_faces": sys.maxsize})
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        known = {f"{_PREFIX}{name.upper()}" for name in type(self).model_fields}
+        unknown = sorted({name for name in map(str.upper, os.environ) if name.startswith(_PREFIX)} - known)
+        if unknown:
+            raise ValueError(f"there is no setting {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for smaller, larger in (
+            ("max_files", "max_in_flight"),
+            ("max_file_bytes", "max_request_bytes"),
+            ("max_request_bytes", "max_held_bytes"),
+        ):
+            if getattr(self, smaller) > getattr(self, larger):
+                raise ValueError(f"{smaller} is {getattr(self, smaller)}, more than {larger}, {getattr(self, larger)}")
+        return self
 
 
 def complaints(error: ValidationError) -> list[str]:
-    """What is wrong with the environment, a line for each setting."""
-    return [f"setting {one['loc'][0]}: {one['msg']}" for one in error.errors()]
+    """What is wrong with the environment, a line for each fault."""
+    return [": ".join([*(f"setting {name}" for name in one["loc"]), one["msg"]]) for one in error.errors()]

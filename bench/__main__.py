@@ -65,7 +65,7 @@ def measure(seconds: float) -> dict[str, Any]:
     return {
         "machine": report.machine(),
         "services": services,
-        "model": {engine: _other("bench.limits", engine) for engine in report.ENGINES},
+        "model": {engine: _other("bench.model_roofline", engine) for engine in report.ENGINES},
         "detection": _other("bench.detection", "--json"),
     }
 

@@ -20,15 +20,15 @@ import ray
 from PIL import Image
 from ray.cluster_utils import Cluster
 
-from app.assembly import assembled
+from app.bootstrap import running
+from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import ServiceError
-from app.ordered import IN_FLIGHT, in_order
 from app.settings import Settings
 from bench.pictures import people
 from bench.server import titled
-from deploy import ray_data, rows
-from deploy.bulk import Engine, local, run
-from deploy.sources import Plan, plan
+from jobs import ray_data, rows
+from jobs.bulk import Engine, local, run
+from jobs.sources import Plan, plan
 
 SHARD = 100
 POISONED = 20
@@ -51,22 +51,22 @@ def generate(folder: Path, count: int) -> None:
 
 async def bare(paths: list[Path], settings: Settings) -> float:
     """Pictures a second of the pipeline alone, without a plan, rows or results."""
-    settings = settings.patient()
+    settings = settings.with_unbounded_queue()
 
     async def given() -> AsyncIterator[bytes]:
         for path in paths:
             yield await asyncio.to_thread(path.read_bytes)
 
-    async with assembled(settings) as parts:
+    async with running(settings) as (analyzer, _):
 
         async def answer(data: bytes) -> None:
             try:
-                await parts.analyzer.analyze(data)
+                await analyzer.analyze(data)
             except ServiceError:
                 return
 
         started = time.perf_counter()
-        async with aclosing(in_order(answer, given(), IN_FLIGHT * settings.picture_threads)) as answers:
+        async with aclosing(ordered_map(answer, given(), TASKS_PER_THREAD * settings.picture_threads)) as answers:
             async for _ in answers:
                 pass
         return len(paths) / (time.perf_counter() - started)

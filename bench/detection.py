@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from skimage import data
 from tqdm import tqdm
 
-from app.faces import FaceDetector
-from app.preprocess import Box
 from app.settings import Settings
+from app.vision.geometry import Box
+from app.vision.haar import HaarDetector
 from bench.pictures import people
 
 Grey = NDArray[np.uint8]
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     arguments = parser.parse_args()
     settings = Settings()
-    detector = FaceDetector(settings.cascade_path)
+    detector = HaarDetector(settings.cascade_path)
     theirs = full_size(cv2.CascadeClassifier(str(settings.cascade_path)))
     results = compare(arguments.pictures, detector.find, theirs)
     if arguments.json:

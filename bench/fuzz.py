@@ -16,8 +16,8 @@ import numpy as np
 
 with atheris.instrument_imports(include=["PIL", "app"]):
     from app.errors import ServiceError
-    from app.faces import SEARCH_SIDE
-    from app.images import Limits, Picture
+    from app.vision.decoder import Limits, Picture
+    from app.vision.haar import SEARCH_SIDE
 
 from bench.seeds import seeds
 

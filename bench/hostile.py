@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bench import crafted
+from bench import malicious_images
 from bench.pictures import frame
 
 Send = Callable[[aiohttp.ClientSession, str], Coroutine[Any, Any, int]]
@@ -28,11 +28,11 @@ def requests() -> list[Send]:
     bodies = [
         b"no picture",
         good[: len(good) // 2],
-        crafted.png(13_000, 13_000, depth=1, colour=0),
-        crafted.scans(500),
-        crafted.png(64, 64, before=crafted.text_bombs(20)),
-        crafted.jpeg()[:2] + b"\xff\xfe\0\2" * 100_000 + crafted.jpeg()[2:],
-        crafted.png(2000, 2000, colour=6),
+        malicious_images.png(13_000, 13_000, depth=1, colour=0),
+        malicious_images.scans(500),
+        malicious_images.png(64, 64, before=malicious_images.text_bombs(20)),
+        malicious_images.jpeg()[:2] + b"\xff\xfe\0\2" * 100_000 + malicious_images.jpeg()[2:],
+        malicious_images.png(2000, 2000, colour=6),
         bytes(21 * 2**20),
     ]
     form = {"Content-Type": "multipart/form-data; boundary=b"}

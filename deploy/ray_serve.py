@@ -5,15 +5,15 @@
     serve run deploy.ray_serve:app most_services=8 most_models=4
 
 Two deployments, each with replicas of its own: one answers HTTP, decodes pictures and finds faces, as `app.main` does;
-the other holds the model and takes the crops of all of them in batches (of `app.batcher`: those of `serve.batch` are
-formed before the model is free, and stay small). Both grow with the requests at work. The settings are read from the
-environment of the replicas. HAProxy, which Ray brings along, hands the requests on for a fraction of what Ray's own
+the other holds the model and takes the crops of all of them in batches (of `app.model.batcher`: those of `serve.batch`
+are formed before the model is free, and stay small). Both grow with the requests at work. The settings are read from
+the environment of the replicas. HAProxy, which Ray brings along, hands the requests on for a fraction of what Ray's own
 proxy costs, and Ray's controller takes a fifth of a core when it looks after its replicas ten times a second. Both are
 set where Serve starts.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,14 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from app.assembly import loaded, local
-from app.backend import Crop, Heat, Probabilities
-from app.card import Card, read_card
+from app.bootstrap import Parts, load_classifier, local_backend
 from app.errors import ModelStopped, Overloaded
 from app.main import create_app
-from app.preprocess import model_input
+from app.model.backend import MAX_BATCH, Crop, Heat, Probabilities
+from app.model.card import Card, read_card
 from app.settings import Settings
+from app.vision.haar import HaarDetector
+from app.vision.preprocess import model_input
 
 Luma = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -43,8 +44,8 @@ _FULL = "Too many faces are waiting for the model; try again shortly."
 _TRIES = 3
 """Times that crops are given to a replica: one may die with them, and so may the next."""
 
-_PULSE = 1.0
-"""Seconds between looks at whether the model answers."""
+_HEALTH_SECONDS = 1.0
+"""Interval of the check whether the model answers, in seconds."""
 
 _QUIET = {"enable_access_log": False}
 """Each request has its line already."""
@@ -65,8 +66,8 @@ class Model:
     """The replica that holds the model."""
 
     async def __init__(self) -> None:  # type: ignore[misc]
-        settings = Settings().patient()  # Ray bounds the requests that wait here.
-        self._backend = local(loaded(settings), settings)
+        settings = Settings().with_unbounded_queue()  # Ray bounds the requests that wait here.
+        self._backend = local_backend(load_classifier(settings), settings)
         await self._backend.start()
 
     async def classify(self, faces: Luma) -> Floats:
@@ -109,15 +110,15 @@ class Remote:
         if not self.alive:
             raise ModelStopped("The model does not answer at the moment.")
 
-    async def start(self) -> None:
+    async def start(self, on_batch: Callable[[int], None] | None = None) -> None:
         self.explains = await self._model.explains.remote()
         self.alive = True
-        self._pulse = asyncio.create_task(self._look())
+        self._health = asyncio.create_task(self._check_health())
 
     async def stop(self) -> None:
-        self._pulse.cancel()
+        self._health.cancel()
 
-    async def classify(self, crops: Sequence[Crop]) -> Sequence[Probabilities]:
+    async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
         if self.queued + len(crops) > self._most_queued:
             raise Overloaded(_FULL)
         self.queued += len(crops)
@@ -127,7 +128,7 @@ class Remote:
         finally:
             self.queued -= len(crops)
 
-    async def explain(self, crop: Crop, label: int) -> Heat:
+    async def explain(self, crop: Crop, label: int, /) -> Heat:
         heat: Heat = await self._ask(self._model.explain, _luma(crop), label)
         return heat
 
@@ -141,20 +142,20 @@ class Remote:
                 self.alive = False
         raise ModelStopped("The model was lost on the way; try again shortly.")
 
-    async def _look(self) -> None:
+    async def _check_health(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(10 * _PULSE):
+                async with asyncio.timeout(10 * _HEALTH_SECONDS):
                     await self._model.explains.remote()
                 self.alive = True
             except (*_LOST, BackPressureError, TimeoutError):
                 self.alive = False
-            await asyncio.sleep(_PULSE)
+            await asyncio.sleep(_HEALTH_SECONDS)
 
 
 def _luma(crops: Floats) -> Luma:
-    """What `app.preprocess.model_input` made the crops from: a twelfth of the bytes, so few that Ray sends those of a
-    face in the call itself.
+    """What `app.vision.preprocess.model_input` made the crops from: a twelfth of the bytes, so few that Ray sends those
+    of a face in the call itself.
     """
     return np.asarray(np.rint(crops[..., 0] * 255), np.uint8)
 
@@ -171,7 +172,8 @@ class Service:
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = Settings()
         card = read_card(settings.model_path, "int8" if settings.engine == "litert" else None)
-        return create_app(settings, Remote(self._model, card, settings.max_queued_faces))
+        parts = Parts(HaarDetector(settings.cascade_path), Remote(self._model, card, settings.max_queued_faces))
+        return create_app(settings, parts)
 
 
 def app(size: Size) -> serve.Application:
@@ -191,9 +193,9 @@ def app(size: Size) -> serve.Application:
         Model,
         logging_config=_QUIET,
         ray_actor_options=options(1),
-        max_ongoing_requests=4 * settings.max_batch,
+        max_ongoing_requests=4 * MAX_BATCH,
         max_queued_requests=settings.max_queued_faces,
-        autoscaling_config=growing(size.least_models, size.most_models, settings.max_batch),
+        autoscaling_config=growing(size.least_models, size.most_models, MAX_BATCH),
         health_check_period_s=5,
         graceful_shutdown_timeout_s=settings.stop_seconds,
     )

@@ -3,41 +3,25 @@
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
-from pathlib import Path
 
-import httpx2
 import numpy as np
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from matplotlib.cbook import get_sample_data
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from app.classifier import Classifier
-from app.faces import FaceDetector
-from app.patience import PatientSocket, protocol
+from app.model.classifier import Classifier
 from app.settings import Settings
+from app.vision.haar import HaarDetector
 from bench.server import free_port
-
-ROOT = Path(__file__).resolve().parent.parent
-
-INTERRUPTIBLE = ("env", "--default-signal=INT")
-"""Put before a command that is to be interrupted: what a shell runs in the background ignores that."""
+from tests.helpers import ROOT, encoded, wait_until_ready
 
 
-def encoded(image: NDArray[np.uint8] | Image.Image, format: str = "PNG", **options: object) -> bytes:
-    """A picture as a file's bytes."""
-    stream = BytesIO()
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    picture.save(stream, format, **options)
-    return stream.getvalue()
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +44,8 @@ def portrait(astronaut: NDArray[np.uint8]) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def detector() -> FaceDetector:
-    return FaceDetector(Settings().cascade_path)
+def detector() -> HaarDetector:
+    return HaarDetector(Settings().cascade_path)
 
 
 @pytest.fixture(scope="session")
@@ -90,39 +74,3 @@ def service() -> Iterator[str]:
     finally:
         process.terminate()
         assert process.wait(timeout=20) == 0
-
-
-@contextmanager
-def serving(app: FastAPI, **settings: float) -> Iterator[str]:
-    """The address of `app` behind a real server in a thread; `settings` are those of `app.patience.protocol`."""
-    times = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
-    config = uvicorn.Config(
-        app, port=free_port(), log_level="warning", loop="asyncio", http=protocol(**times), ws=PatientSocket
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 60
-        while not server.started:
-            assert thread.is_alive()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{config.port}"
-    finally:
-        server.should_exit = True
-        thread.join(60)
-        assert not thread.is_alive()
-
-
-def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Return once the service answers on `/readyz`; fail if its process ends or three minutes pass."""
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the service ended while starting"
-        try:
-            if httpx2.get(f"{url}/readyz").status_code == 200:
-                return
-        except httpx2.TransportError:
-            time.sleep(0.1)
-    pytest.fail("the service was not ready within three minutes")

@@ -7,32 +7,24 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 from starlette.testclient import WebSocketDenialResponse
-from starlette.types import Message, Receive, Scope, Send
 
-from app.access import Rate
-from app.card import read_card
+from app.errors import TooManyRequests
+from app.http.access import RateLimit
 from app.main import create_app
 from app.settings import Settings
-from tests.test_faults import Moody
+from tests.helpers import parts
 
 KEY = "a-key-of-somebody"
 DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
 
 
 def app(**settings: Any) -> FastAPI:
-    """The service, with a WebSocket that says what reaches it."""
-    app = create_app(Settings(**settings), Moody(read_card(Settings().model_path)))
-
-    @app.websocket("/echo")
-    async def echo(socket: WebSocket) -> None:
-        await socket.accept()
-        await socket.send_json({"subprotocols": socket.scope["subprotocols"]})
-
-    return app
+    return create_app(Settings(**settings), parts())
 
 
 @contextmanager
@@ -42,7 +34,7 @@ def running(**settings: Any) -> Iterator[TestClient]:
 
 
 def denied(client: TestClient, **options: Any) -> tuple[int, str]:
-    with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect("/echo", **options):
+    with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect("/live", **options):
         pass
     return caught.value.status_code, caught.value.json()["code"]
 
@@ -80,9 +72,9 @@ def test_with_keys_only_their_holders_may_ask(portrait: bytes, caplog: pytest.Lo
         ("/metrics", 401),
         ("/model", 401),
         ("/emotions", 401),
-        ("/nothing", 401),
-        ("/livez/../predict", 401),
-        ("/static", 401),
+        ("/nothing", 404),
+        ("/livez/../model", 401),
+        ("/livez%2f..%2fmodel", 404),
     ],
 )
 def test_probes_and_pages_stay_open(path: str, status: int) -> None:
@@ -90,22 +82,32 @@ def test_probes_and_pages_stay_open(path: str, status: int) -> None:
         assert client.get(path).status_code == status
 
 
-def test_the_description_asks_for_a_key_only_where_keys_are_set() -> None:
-    operation = app(api_keys=DIGEST).openapi()["paths"]["/predict"]["post"]
-    assert operation["security"] == [{"APIKeyHeader": []}]
-    assert "401" in operation["responses"]
-    assert "security" not in app().openapi()["paths"]["/predict"]["post"]
+OPEN = {"/", "/livez", "/readyz", "/health"}
+
+
+def test_the_description_asks_for_a_key_where_the_service_does() -> None:
+    with running(api_keys=DIGEST) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        assert set(paths) > OPEN
+        for path, operations in paths.items():
+            for method, operation in operations.items():
+                asks = client.request(method, path).status_code == 401
+                assert asks == (path not in OPEN)
+                assert (operation.get("security") == [{"APIKeyHeader": []}]) == asks
+                assert ("401" in operation["responses"]) == asks
+    assert "security" not in str(app().openapi()["paths"])
 
 
 def test_a_websocket_needs_the_key_too() -> None:
     with running(api_keys=DIGEST) as client:
         assert denied(client) == (401, "key_required")
         assert denied(client, subprotocols=["key.wrong"]) == (401, "key_required")
-        with client.websocket_connect("/echo", headers={"X-API-Key": KEY}) as socket:
-            assert socket.receive_json() == {"subprotocols": []}
-        with client.websocket_connect("/echo", subprotocols=["expressions", f"key.{KEY}"]) as socket:
-            assert socket.receive_json() == {"subprotocols": ["expressions"]}
+        with client.websocket_connect("/live", headers={"X-API-Key": KEY}) as socket:
+            assert socket.accepted_subprotocol is None
+        with client.websocket_connect("/live", subprotocols=["expressions", f"key.{KEY}"]) as socket:
             assert socket.accepted_subprotocol == "expressions"
+        with client.websocket_connect("/live", subprotocols=[f"key.{KEY}"]) as socket:
+            assert socket.accepted_subprotocol is None
 
 
 def test_a_websocket_of_a_foreign_page_is_refused() -> None:
@@ -113,8 +115,9 @@ def test_a_websocket_of_a_foreign_page_is_refused() -> None:
         for origin in ("https://foe.example", "null", "https://friend.example.foe.example", "http://friend.example"):
             assert denied(client, headers={"Origin": origin}) == (403, "foreign_origin")
         for origin in ("https://friend.example", "http://testserver", "https://testserver"):
-            with client.websocket_connect("/echo", headers={"Origin": origin}) as socket:
-                assert socket.receive_json()
+            with client.websocket_connect("/live", headers={"Origin": origin}) as socket:
+                socket.send_bytes(b"no picture")
+                assert socket.receive_json()["code"] == "invalid_image"
 
 
 def test_no_other_origin_may_read_answers_unless_it_is_listed(portrait: bytes) -> None:
@@ -132,6 +135,8 @@ def test_no_other_origin_may_read_answers_unless_it_is_listed(portrait: bytes) -
         refused = client.post("/predict", content=portrait, headers=friend)
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://friend.example"
+        exposed = {name.strip().lower() for name in refused.headers["access-control-expose-headers"].split(",")}
+        assert exposed == {"x-request-id", "retry-after", "traceparent"}
         assert "access-control-allow-origin" not in client.post("/predict", headers=foe).headers
 
 
@@ -165,29 +170,18 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back() -> None:
 
 
 class Caller:
-    """Asks `Rate` in front of nothing, as clients of several addresses, at any time."""
+    """Asks `RateLimit` as clients of several addresses, at any time."""
 
     def __init__(self, per_minute: int, clients: int) -> None:
         self.now = 0.0
-        self.rate = Rate(self._answer, per_minute=per_minute, clients=clients, clock=lambda: self.now)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        self.rate = RateLimit(per_minute, clients=clients, clock=lambda: self.now)
 
     async def ask(self, host: str) -> int:
-        status = 0
-
-        async def send(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-
-        async def receive() -> Message:
-            return {"type": "http.request"}
-
-        state = {"request_id": "x"}
-        scope = {"type": "http", "method": "POST", "path": "/predict", "client": (host, 1), "state": state}
-        await self.rate(scope, receive, send)
-        return status
+        try:
+            await self.rate(HTTPConnection({"type": "http", "client": (host, 1)}))
+        except TooManyRequests as error:
+            return error.status
+        return 200
 
 
 @pytest.mark.anyio
@@ -207,8 +201,3 @@ async def test_only_so_many_clients_are_remembered() -> None:
         assert await caller.ask(f"10.0.{number // 256}.{number % 256}") == 200
     assert len(caller.rate._buckets) == 50
     assert await caller.ask("10.0.3.231") == 429
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"

@@ -1,58 +1,134 @@
-"""Who may import what."""
+"""Who may import what: the rules of ARCHITECTURE.md."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parent.parent
-WEB = {"fastapi", "starlette", "uvicorn"}
-MAY_IMPORT_WEB = {"__main__.py", "access.py", "main.py", "middleware.py", "patience.py", "problems.py", "requestlog.py"}
-NO_MODEL = {"annotate.py", "timeline.py", "clips.py"}
-MODULES = sorted((ROOT / "app").rglob("*.py"))
+from tests.helpers import ROOT
+
+ROOMS = ("app", "jobs", "deploy", "training", "bench")
+WEB = ("fastapi", "starlette", "uvicorn", "h11")
+NETWORKS = ("keras", "tensorflow", "ai_edge_litert")
+
+RULES: dict[str, tuple[str, ...]] = {
+    "app": ("training", "jobs", "deploy", "bench", "app.main"),
+    "app.vision": (*WEB, "app.http", "app.routers", "app.model", "app.settings", "app.bootstrap", "app.analyzer"),
+    "app.model": (*WEB, "app.http", "app.routers", "app.settings", "app.bootstrap", "app.analyzer"),
+    "app.http": ("app.vision", "app.model", "app.routers", "app.bootstrap", "app.analyzer", "app.settings"),
+    "app.routers": ("app.bootstrap",),
+    "app.analyzer": (*WEB, "app.http", "app.routers", "app.settings", "app.bootstrap"),
+    "app.live_session": (*WEB, "app.http", "app.routers", "app.settings", "app.bootstrap"),
+    "app.concurrency": (*WEB, "app.http", "app.vision", "app.model", "app.analyzer"),
+    "app.bootstrap": (*WEB, "app.http", "app.routers"),
+    "app.cli": (*WEB, "app.http", "app.routers"),
+    "app.model.batcher": ("app.vision", "app.model", "app.schemas", "numpy"),
+    "jobs": ("app.http", "app.routers", "app.main", "deploy", "bench", "training"),
+    "training": ("app.http", "app.routers", "app.main", "deploy", "bench", "jobs"),
+}
+"""What a module, or every module of a folder, never imports."""
+
+ALONE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(NETWORKS, ("app.model.classifier",)),
+    "os": ("app.settings", "app.model.classifier", "app.vision.video"),  # The last two set variables of libraries.
+    "app.main": ("app.__main__",),
+}
+"""The only modules of `app` that import something."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its name."""
+    found = {}
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
 
 
 def imported(path: Path) -> set[str]:
-    """Top-level names of everything that a module imports, wherever in it."""
+    """Every module that one imports, wherever in it; of ours, the module itself and not what is in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+            ours = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
+            names |= ours or {str(node.module)}
     return names
 
 
-def packages(path: Path) -> set[str]:
-    return {name.partition(".")[0] for name in imported(path)}
+def within(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_imports_only_what_its_room_allows(path: Path) -> None:
-    names = packages(path)
-    assert not names & {"training", "bench", "deploy"}
-    if path.name != "classifier.py":
-        assert not names & {"keras", "tensorflow", "ai_edge_litert"}
-    if path.name in NO_MODEL:
-        assert not {name for name in imported(path) if name.startswith("app.")} & {"app.classifier", "app.batcher"}
-    if path.name not in MAY_IMPORT_WEB and path.parent.name != "routers":
-        assert not names & WEB
-    if path.name != "settings.py":
-        assert "os" not in names or path.name in {"classifier.py", "clips.py"}  # They set variables of libraries.
+def broken_rules(module: str, imports: set[str]) -> Iterator[str]:
+    """What a module imports and must not."""
+    for room, forbidden in RULES.items():
+        if within(module, room):
+            for name in imports:
+                allowed = name == "app.main" and module in ALONE["app.main"]
+                if not allowed and any(within(name, one) for one in forbidden):
+                    yield f"{module} imports {name}, which {room} must not"
+    for name, owners in ALONE.items():
+        if within(module, "app") and module not in owners and any(within(one, name) for one in imports):
+            yield f"{module} imports {name}, which only {', '.join(owners)} may"
 
 
-def test_the_batcher_knows_neither_faces_nor_models() -> None:
-    assert {name for name in imported(ROOT / "app" / "batcher.py") if name.startswith("app")} == {
-        "app.errors",
-        "app.errors.ModelStopped",
-        "app.errors.Overloaded",
-    }
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_its_room_allows(module: str) -> None:
+    assert list(broken_rules(module, imported(MODULES[module]))) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("app.vision.haar", "fastapi"),
+        ("app.vision.decoder", "app.settings"),
+        ("app.vision.drawing", "app.model.card"),
+        ("app.model.backend", "starlette.requests"),
+        ("app.model.classifier", "app.http.metrics"),
+        ("app.model.batcher", "app.vision.geometry"),
+        ("app.http.access", "app.vision.geometry"),
+        ("app.http.request_log", "app.model.card"),
+        ("app.analyzer", "fastapi"),
+        ("app.analyzer", "app.http.request_log"),
+        ("app.routers.predict", "app.main"),
+        ("app.bootstrap", "app.main"),
+        ("app.vision.haar", "tensorflow"),
+        ("app.http.server", "os"),
+        ("app.cli", "jobs.rows"),
+        ("jobs.worker", "app.main"),
+    ],
+)
+def test_the_rules_bite(module: str, name: str) -> None:
+    assert module in MODULES
+    assert list(broken_rules(module, {name}))
+
+
+def test_imports_make_no_circle() -> None:
+    graph = {name: imported(path) & MODULES.keys() - {name} for name, path in MODULES.items()}
+    while graph:
+        free = {name for name, imports in graph.items() if not imports & graph.keys()}
+        assert free, f"a circle among {sorted(graph)}"
+        graph = {name: imports for name, imports in graph.items() if name not in free}
+
+
+def test_the_map_names_every_module_of_the_service() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for name, path in MODULES.items():
+        if name.startswith("app.") and path.name != "__init__.py":
+            assert f"{path.name} " in text, path
 
 
 def test_labels_are_listed_once() -> None:
-    listing = [path for path in MODULES + sorted((ROOT / "training").glob("*.py")) if '"disgust"' in path.read_text()]
-    assert {path.name for path in listing} == {"emotions.py", "dataset.py"}  # The data set has an order of its own.
+    listing = {name for name, path in MODULES.items() if '"disgust"' in path.read_text()}
+    assert listing == {"app.emotions", "training.dataset"}  # The data set has an order of its own.
 
 
 def test_the_lite_requirements_are_the_full_ones_without_tensorflow() -> None:

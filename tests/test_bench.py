@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from app.faces import FaceDetector
 from app.settings import Settings
+from app.vision.haar import HaarDetector
 from bench import detection, report, textbook
 from bench.connections import Connections
 from bench.load import Client
 from bench.pictures import PICTURES
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 
 def test_the_readme_repeats_the_results() -> None:
@@ -32,7 +32,7 @@ def test_the_readme_repeats_the_results() -> None:
     ("frame", (480, 640), 1),
 ])  # fmt: skip
 def test_the_pictures_show_what_they_should(
-    detector: FaceDetector, name: str, size: tuple[int, int], faces: int
+    detector: HaarDetector, name: str, size: tuple[int, int], faces: int
 ) -> None:
     image = cv2.imdecode(np.frombuffer(PICTURES[name](), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert image is not None
@@ -40,16 +40,18 @@ def test_the_pictures_show_what_they_should(
     assert len(detector.find(np.asarray(image, np.uint8))) == faces
 
 
-def test_clients_are_bounded_and_count_every_answer(service: str, portrait: bytes) -> None:
-    outcome = asyncio.run(Client(service, portrait).closed(3, seconds=60, most=7))
+@pytest.mark.anyio
+async def test_clients_are_bounded_and_count_every_answer(service: str, portrait: bytes) -> None:
+    outcome = await Client(service, portrait).closed(3, seconds=60, most=7)
     assert (len(outcome.latencies), outcome.failures, outcome.refusals) == (7, 0, [])
     assert set(outcome.stages) == {"decode", "detect", "classify", "total"}
-    scheduled = asyncio.run(Client(service, portrait).scheduled(rate=10, seconds=0.5))
+    scheduled = await Client(service, portrait).scheduled(rate=10, seconds=0.5)
     assert len(scheduled.latencies) == 5
-    assert asyncio.run(Client(service, b"no picture").closed(1, seconds=60, most=2)).failures == 2
+    assert (await Client(service, b"no picture").closed(1, seconds=60, most=2)).failures == 2
 
 
-def test_connections_are_used_again_while_the_server_keeps_them() -> None:
+@pytest.mark.anyio
+async def test_connections_are_used_again_while_the_server_keeps_them() -> None:
     opened = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,26 +72,23 @@ def test_connections_are_used_again_while_the_server_keeps_them() -> None:
         writer.close()
         await writer.wait_closed()
 
-    async def talk() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1")
-        async with server, Connections(*server.sockets[0].getsockname()) as connections:
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    async with server, Connections(*server.sockets[0].getsockname()) as connections:
 
-            async def send(path: str) -> tuple[int, bytes]:
-                return await connections.send(f"GET /{path} HTTP/1.1\r\n\r\n".encode())
+        async def send(path: str) -> tuple[int, bytes]:
+            return await connections.send(f"GET /{path} HTTP/1.1\r\n\r\n".encode())
 
-            assert [await send("a"), await send("b"), await send("last")] == [(503, b"{}")] * 3
-            assert opened == 1
-            assert await send("then-closed") == (503, b"{}")
-            await asyncio.sleep(0.1)
-            assert await send("c") == (503, b"{}")
-            assert opened == 3
-            with pytest.raises(EOFError):
-                await send("broken")
-            with pytest.raises(ValueError, match="length"):
-                await send("endless")
+        assert [await send("a"), await send("b"), await send("last")] == [(503, b"{}")] * 3
+        assert opened == 1
+        assert await send("then-closed") == (503, b"{}")
         await asyncio.sleep(0.1)
-
-    asyncio.run(talk())
+        assert await send("c") == (503, b"{}")
+        assert opened == 3
+        with pytest.raises(EOFError):
+            await send("broken")
+        with pytest.raises(ValueError, match="length"):
+            await send("endless")
+    await asyncio.sleep(0.1)
 
 
 def test_the_textbook_service_gives_the_same_answer(portrait: bytes) -> None:
@@ -99,7 +98,7 @@ def test_the_textbook_service_gives_the_same_answer(portrait: bytes) -> None:
         assert client.post("/predict", files={"file": ("a.jpg", b"no picture")}).status_code == 400
 
 
-def test_detection_keeps_up_with_full_size_haar(detector: FaceDetector) -> None:
+def test_detection_keeps_up_with_full_size_haar(detector: HaarDetector) -> None:
     theirs = detection.full_size(cv2.CascadeClassifier(str(Settings().cascade_path)))
     results = detection.compare(30, detector.find, theirs)
     assert results["share of full size's faces found too"] >= 0.95

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.server import titled
-from deploy import rows
-from deploy.report import summarize
-from deploy.sources import PlanError, folder_of, plan
-from tests.conftest import INTERRUPTIBLE, ROOT, encoded
+from jobs import rows
+from jobs.report import summarize
+from jobs.sources import PlanError, folder_of, plan
+from tests.helpers import INTERRUPTIBLE, ROOT, encoded
 
 ENVIRONMENT = os.environ | {"EMOTION_ENGINE": "litert", "RAY_USAGE_STATS_ENABLED": "0"}
 POISON = {3, 17, 30}
@@ -50,7 +50,7 @@ def pictures(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFact
 
 @contextmanager
 def started(source: str | Path, out: Path, *options: str, **environment: str) -> "Iterator[subprocess.Popen[str]]":
-    command = [*INTERRUPTIBLE, sys.executable, "-m", "deploy.bulk", str(source), "--out", str(out), *options]
+    command = [*INTERRUPTIBLE, sys.executable, "-m", "jobs.bulk", str(source), "--out", str(out), *options]
     with subprocess.Popen(
         command, cwd=ROOT, env=ENVIRONMENT | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -10,23 +10,24 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.card import FORM_MARGINS, SAME_ANSWER, Card, read_card
-from app.classifier import Classifier, Floats, computes_bfloat16, trimmed
 from app.emotions import LABELS
 from app.errors import StartError
-from app.preprocess import Box, enlarge, face_detail, model_input
+from app.model.card import SAME_ANSWER, VARIANT_MARGINS, Card, read_card
+from app.model.classifier import Classifier, Tensor, computes_bfloat16, pruned_network
 from app.settings import Settings
-from tests.conftest import ROOT
+from app.vision.geometry import Box
+from app.vision.preprocess import enlarge, face_detail, model_input
+from tests.helpers import ROOT
 from training import network
 
 
 @pytest.fixture(scope="module")
-def faces() -> Floats:
+def faces() -> Tensor:
     random = np.random.default_rng(0)
     return model_input(random.integers(0, 256, (37, 96, 96), dtype=np.uint8))
 
 
-def test_probabilities_for_any_number_of_faces(classifier: Classifier, faces: Floats) -> None:
+def test_probabilities_for_any_number_of_faces(classifier: Classifier, faces: Tensor) -> None:
     everything = classifier.predict(faces)
     assert everything.shape == (37, len(LABELS))
     assert everything.dtype == np.float32
@@ -48,9 +49,9 @@ def test_the_network_is_plain_vgg16(classifier: Classifier) -> None:
     assert classifier.card.labels == LABELS
 
 
-def test_leaving_channels_out_changes_nothing(faces: Floats) -> None:
+def test_leaving_channels_out_changes_nothing(faces: Tensor) -> None:
     model = keras.models.load_model(Settings().model_path, compile=False)
-    smaller = trimmed(model)
+    smaller = pruned_network(model)
     np.testing.assert_allclose(smaller.predict(faces, verbose=0), model.predict(faces, verbose=0), atol=1e-6)
     card = read_card(Settings().model_path)
     assert network.gflop(model) == pytest.approx(card.gflop, abs=0.005)
@@ -59,7 +60,7 @@ def test_leaving_channels_out_changes_nothing(faces: Floats) -> None:
 
 
 @pytest.fixture(scope="module")
-def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Floats:
+def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Tensor:
     """Both portraits' faces, framed in sixteen ways."""
     random = np.random.default_rng(4)
     boxes = ((astronaut, Box(177, 66, 95, 95)), (hopper, Box(155, 105, 222, 222)))
@@ -70,7 +71,7 @@ def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Floats
     return model_input(np.stack(crops))
 
 
-def test_faster_forms_answer_the_same(portraits: Floats) -> None:
+def test_faster_forms_answer_the_same(portraits: Tensor) -> None:
     path = Settings().model_path
     exact = Classifier(path, precision="float32").predict(portraits)
     for fast in (Classifier(path, precision="bfloat16"), Classifier(path, engine="litert")):
@@ -81,18 +82,18 @@ def test_faster_forms_answer_the_same(portraits: Floats) -> None:
         assert (answers.argmax(axis=1) == exact.argmax(axis=1))[clear].all()
 
 
-@pytest.mark.parametrize("form", FORM_MARGINS)
+@pytest.mark.parametrize("form", VARIANT_MARGINS)
 def test_the_shipped_forms_keep_the_accuracy(form: str) -> None:
     card = read_card(Settings().model_path)
     lost = abs(card.evaluation["PublicTest"].accuracy - card.forms[form].accuracy)
-    assert round(lost, 4) <= FORM_MARGINS[form]
+    assert round(lost, 4) <= VARIANT_MARGINS[form]
 
 
 def test_a_form_is_allowed_when_it_answers_the_same() -> None:
     card = read_card(Settings().model_path)
     assert card.allows("bfloat16")
     worse, other = (card.model_copy(deep=True) for _ in range(2))
-    worse.forms["bfloat16"].accuracy -= FORM_MARGINS["bfloat16"] + 0.01
+    worse.forms["bfloat16"].accuracy -= VARIANT_MARGINS["bfloat16"] + 0.01
     other.forms["bfloat16"].same_answer = SAME_ANSWER - 0.01
     without = card.model_copy(update={"forms": {}})
     assert not any(one.allows("bfloat16") for one in (worse, other, without))
@@ -113,7 +114,7 @@ def test_litert_needs_neither_tensorflow_nor_the_keras_file(tmp_path: Path) -> N
     for path in (Card.int8_path_of(model), Card.path_of(model)):
         shutil.copy(path, tmp_path)
     program = (
-        "import sys, pathlib, numpy as np; from app.classifier import Classifier;"
+        "import sys, pathlib, numpy as np; from app.model.classifier import Classifier;"
         f"one = Classifier(pathlib.Path({str(tmp_path / model.name)!r}), 'litert');"
         "print(one.predict(np.zeros((3, 96, 96, 3), np.float32)).shape, {'tensorflow', 'keras'} & set(sys.modules))"
     )
@@ -123,7 +124,7 @@ def test_litert_needs_neither_tensorflow_nor_the_keras_file(tmp_path: Path) -> N
 
 def test_keras_does_not_load_jax_but_leaves_it_to_others() -> None:
     program = (
-        "import sys; from pathlib import Path; from app.classifier import Classifier; "
+        "import sys; from pathlib import Path; from app.model.classifier import Classifier; "
         f"Classifier(Path({str(Settings().model_path)!r})); "
         "print('jax' in sys.modules); import jax; print(jax.numpy.ones(2).sum())"
     )

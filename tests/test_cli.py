@@ -19,12 +19,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app import timeline
-from app.clips import Every, InvalidClip, sampled
 from app.emotions import LABELS
-from app.timeline import Moment, Timeline
-from tests.conftest import INTERRUPTIBLE, ROOT, encoded
-from tests.test_faces import group
+from app.vision import chart
+from app.vision.chart import Moment, Timeline
+from app.vision.video import InvalidVideo, SamplingStep, sampled_frames
+from tests.helpers import INTERRUPTIBLE, ROOT, encoded, group
 
 COMMAND = [*INTERRUPTIBLE, sys.executable, "-m", "app.cli"]
 ENVIRONMENT = {**os.environ, "EMOTION_ENGINE": "litert"}  # It starts at once.
@@ -150,7 +149,7 @@ def test_a_video_gives_a_plot_and_a_table_over_time(folder: Path, tmp_path: Path
     times = [float(row["time"]) for row in csv.DictReader(StringIO(result.stdout))]
     assert times == [0, 0.5, 1, 1.5, 2, 2.5]
     with Image.open(plot) as picture:
-        assert picture.size == (timeline.WIDTH, timeline.HEIGHT)
+        assert picture.size == (chart.WIDTH, chart.HEIGHT)
     assert "No plot" in cli(folder / "a.jpg", "--plot", tmp_path / "none.png").stderr
     assert not (tmp_path / "none.png").exists()
 
@@ -160,42 +159,43 @@ def test_frames_are_sampled_evenly(tmp_path: Path, code: str, name: str) -> None
     shades = [np.full((240, 320, 3), shade, np.uint8) for shade in (40, 120, 200)]
     write_clip(tmp_path / name, shades, code)
     seen = [
-        (round(frame.time, 3), int(frame.pixels.mean())) for frame in sampled(tmp_path / name, Every(0.7, "seconds"))
+        (round(frame.time, 3), int(frame.pixels.mean()))
+        for frame in sampled_frames(tmp_path / name, SamplingStep(0.7, "seconds"))
     ]
     assert [time for time, _ in seen] == [0, 0.7, 1.4, 2.1, 2.8]
     assert [shade for _, shade in seen] == pytest.approx([40, 40, 120, 200, 200], abs=5)
-    assert len(list(sampled(tmp_path / name, Every(10, "frames")))) == 3
-    assert len(list(sampled(tmp_path / name, Every(0.001, "seconds")))) == 30
+    assert len(list(sampled_frames(tmp_path / name, SamplingStep(10, "frames")))) == 3
+    assert len(list(sampled_frames(tmp_path / name, SamplingStep(0.001, "seconds")))) == 30
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n"])
 def test_a_file_that_is_no_video_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    with pytest.raises(InvalidClip):
-        list(sampled(path, Every(1, "seconds")))
+    with pytest.raises(InvalidVideo):
+        list(sampled_frames(path, SamplingStep(1, "seconds")))
 
 
 @pytest.mark.parametrize(
     ("text", "every"), [("0.5", (0.5, "seconds")), ("2s", (2, "seconds")), ("10f", (10, "frames"))]
 )
 def test_steps_are_seconds_or_frames(text: str, every: tuple[float, str]) -> None:
-    assert Every.parse(text) == every
+    assert SamplingStep.parse(text) == every
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1s", "0f", "1.5f", "nan", "inf", "often"])
 def test_a_senseless_step_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - as argparse wants it
-        Every.parse(text)
+        SamplingStep.parse(text)
 
 
 def test_lines_of_a_plot_break_where_there_is_no_face() -> None:
     sure = dict.fromkeys(LABELS, 0.0) | {"happy": 0.5}
     with_gap = [Moment(time, None if 3 < time < 7 else sure) for time in range(11)]
-    picture = np.asarray(timeline.draw([Timeline("a", with_gap), Timeline("b" * 300, [])]))
-    assert picture.shape == (2 * timeline.HEIGHT, timeline.WIDTH, 3)
-    happy = (abs(picture[: timeline.HEIGHT].astype(int) - [0xE6, 0xA7, 0x00]).sum(axis=2) < 20).any(axis=0)
-    left, right = 64, timeline.WIDTH - 150
+    picture = np.asarray(chart.draw([Timeline("a", with_gap), Timeline("b" * 300, [])]))
+    assert picture.shape == (2 * chart.HEIGHT, chart.WIDTH, 3)
+    happy = (abs(picture[: chart.HEIGHT].astype(int) - [0xE6, 0xA7, 0x00]).sum(axis=2) < 20).any(axis=0)
+    left, right = 64, chart.WIDTH - 150
     assert happy[left + 10]
     assert happy[right - 10]
     assert not happy[(left + right) // 2]

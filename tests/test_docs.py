@@ -8,12 +8,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from app.card import Card, read_card
+from app import live_session
 from app.errors import ServiceError
+from app.http import server
 from app.main import create_app
+from app.model import backend
+from app.model.card import Card, read_card
+from app.routers import live, uploads
 from app.settings import Settings
+from app.vision import image_guard
 from bench import capacity
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 from training import page
 
 README = (ROOT / "README.md").read_text()
@@ -88,3 +93,17 @@ def test_the_space_is_declared() -> None:
 
 def test_the_capacity_is_what_was_measured() -> None:
     assert capacity.table(json.loads(capacity.RESULTS.read_text())) in (ROOT / "deploy" / "README.md").read_text()
+
+
+def test_the_limits_that_are_no_settings_are_the_codes() -> None:
+    (section,) = re.findall(r"## Limits\n(.*?)\n## ", API, re.DOTALL)
+    for limit, value in {
+        "Parts of a multipart body": f"{uploads.MAX_FIELDS:,}",
+        "Segments, chunks, blocks of a file": f"{image_guard.MAX_PARTS:,}",
+        "Scans of a JPEG": str(image_guard.MAX_SCANS),
+        "Bytes of a frame on `/live`": f"{live_session.MAX_FRAME_BYTES // 2**20} MiB",
+        "Head of a request": f"{server.MAX_HEAD_BYTES // 2**10} KiB, {server.HEAD_SECONDS:g} seconds",
+        "A call of the model": f"{backend.HANG_SECONDS:g} seconds for at most {backend.MAX_BATCH} faces",
+        "Frames of a connection": f"{live.MAX_FRAMES_PER_SECOND} a second; one is worked on, one is next",
+    }.items():
+        assert f"| {limit} | {value} |" in section

@@ -10,46 +10,26 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
-from app.analyzer import Analyzer
-from app.card import Card, read_card
-from app.classifier import Classifier, Floats
+from app.concurrency import Admission, FairShare
 from app.main import create_app
-from app.preprocess import Box, enlarge, face_detail, model_input
 from app.settings import Settings
-from app.turns import Turns
-from tests.conftest import encoded
+from app.vision.geometry import Box
+from app.vision.preprocess import enlarge, face_detail, model_input
+from tests.helpers import Moody, encoded, parts
 
 
 class Fatal(BaseException):
     """Ends the thread that it is raised in."""
 
 
-class Moody(Classifier):
-    """A classifier without a network, that keeps what it sees and raises what it is told to."""
-
-    def __init__(self, card: Card) -> None:
-        self.card = card
-        self.mood: BaseException | None = None
-        self.seen: list[Floats] = []
-
-    def warm(self) -> None:
-        pass
-
-    def predict(self, faces: Floats) -> Floats:
-        self.seen.append(faces)
-        if self.mood is not None:
-            raise self.mood
-        return np.tile(np.array([0, 0, 0, 1, 0, 0, 0], np.float32), (len(faces), 1))
-
-
 @pytest.fixture
 def moody() -> Moody:
-    return Moody(read_card(Settings().model_path))
+    return Moody()
 
 
 @pytest.fixture
 def client(moody: Moody) -> Iterator[TestClient]:
-    app = create_app(Settings(max_in_flight=2), moody)
+    app = create_app(Settings(max_in_flight=2, max_files=2), parts(moody))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -78,32 +58,35 @@ def test_a_dead_model_thread_is_not_ready(client: TestClient, moody: Moody, port
 
 
 def test_more_pictures_than_there_is_room_for_are_refused_at_once(client: TestClient, portrait: bytes) -> None:
-    answer = client.post("/predict/batch", files=[("files", portrait)] * 3)
+    with client.app.state.admission.admit(1):  # type: ignore[attr-defined]
+        answer = client.post("/predict/batch", files=[("files", portrait)] * 2)
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert answer.headers["retry-after"] == "1"
     assert client.post("/predict/batch", files=[("files", portrait)] * 2).status_code == 200
 
 
 def test_a_full_service_refuses_before_it_reads_the_body(client: TestClient) -> None:
-    with client.app.state.analyzer.admit(2):  # type: ignore[attr-defined]
+    with client.app.state.admission.admit(2):  # type: ignore[attr-defined]
         for path in ("/predict", "/predict/batch"):
             answer = client.post(path, content=b"not looked at")
             assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert client.post("/predict", content=b"looked at").status_code == 400
 
 
-def test_requests_share_the_threads(moody: Moody) -> None:
-    with TestClient(create_app(Settings(picture_threads=4), moody)) as client:
-        analyzer: Analyzer = client.app.state.analyzer  # type: ignore[attr-defined]
+@pytest.mark.anyio
+async def test_requests_share_the_threads(moody: Moody) -> None:
+    with TestClient(create_app(Settings(picture_threads=4), parts(moody))) as client:
+        admission: Admission = client.app.state.admission  # type: ignore[attr-defined]
+        share = FairShare(admission.threads_per_request)
 
-        async def at_once(turns: Turns) -> int:
+        async def at_once() -> int:
             """How many of 16 are at work together."""
             full = asyncio.Event()
             started = 0
 
             async def work() -> None:
                 nonlocal started
-                async with turns.turn():
+                async with share.slot():
                     started += 1
                     await full.wait()
 
@@ -115,18 +98,15 @@ def test_requests_share_the_threads(moody: Moody) -> None:
             await asyncio.gather(*tasks)
             return counted
 
-        async def scenario() -> None:
-            with analyzer.admit(16) as turns:
-                assert await at_once(turns) == 4
-                with analyzer.admit(1):
-                    assert await at_once(turns) == 2
-                with ExitStack() as others:
-                    for _ in range(9):
-                        others.enter_context(analyzer.admit(1))
-                    assert await at_once(turns) == 1
-                assert await at_once(turns) == 4
-
-        asyncio.run(scenario())
+        with admission.admit(16):
+            assert await at_once() == 4
+            with admission.admit(1):
+                assert await at_once() == 2
+            with ExitStack() as others:
+                for _ in range(9):
+                    others.enter_context(admission.admit(1))
+                assert await at_once() == 1
+            assert await at_once() == 4
 
 
 def test_no_request_waits_for_a_thread_of_the_framework(client: TestClient, portrait: bytes) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import schemathesis
 from fastapi import FastAPI
@@ -20,14 +19,11 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
-from app.card import read_card
-from app.classifier import Floats
 from app.errors import ServiceError
 from app.main import create_app
 from app.settings import Settings
 from bench.seeds import seeds
-from tests.conftest import ROOT
-from tests.test_faults import Moody
+from tests.helpers import ROOT, Moody, parts
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "500"))
 SEEDS = list(seeds().values())
@@ -40,14 +36,11 @@ class Explaining(Moody):
 
     explains = True
 
-    def explain(self, face: Floats, label: int) -> Floats:
-        return np.full((6, 6), label / 10, np.float32)
-
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
     """The service with everything but the network."""
-    return create_app(Settings(max_pixels=10**6), Explaining(read_card(Settings().model_path)))
+    return create_app(Settings(max_pixels=10**6), parts(Explaining()))
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from app.card import read_card
 from app.emotions import LABELS
+from app.model.card import read_card
 from app.settings import Settings
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 from training import dataset, evaluate, smoke
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -19,12 +19,12 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect, sync_playwright
 from websockets.sync.client import connect
 
-from app.classifier import Classifier
 from app.emotions import LABELS
 from app.main import create_app
+from app.model.classifier import Classifier
 from app.settings import Settings
 from bench.live import swaying
-from tests.conftest import encoded, serving
+from tests.helpers import encoded, parts, serving
 
 _FLAGS = (
     "--no-sandbox",
@@ -294,7 +294,7 @@ def test_demo_page_asks_for_the_key(
     page: Page, classifier: Classifier, picture: FilePayload, trouble: list[str]
 ) -> None:
     settings = Settings(api_keys=(hashlib.sha256(_KEY.encode()).hexdigest(),))
-    with serving(create_app(settings, classifier)) as url:
+    with serving(create_app(settings, parts(classifier))) as url:
         page.goto(url)
         field = page.get_by_label("This service asks for an API key.")
         expect(field).to_be_focused()
@@ -367,7 +367,7 @@ def test_camera_rests_while_the_page_is_hidden(page: Page, service: str) -> None
 
 
 def test_camera_waits_for_a_place(page: Page, classifier: Classifier) -> None:
-    with serving(create_app(Settings(max_live=1), classifier)) as url:
+    with serving(create_app(Settings(max_live=1), parts(classifier))) as url:
         with connect(f"{url.replace('http', 'ws', 1)}/live", close_timeout=2):
             page.goto(url)
             page.get_by_role("button", name="Use the camera").click()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.preprocess import Box, enlarge, face_detail, model_input
+from app.vision.geometry import Box
+from app.vision.preprocess import enlarge, face_detail, model_input
 
 
 def test_colour_and_grey_of_the_same_face_are_the_same_input(astronaut: NDArray[np.uint8]) -> None:

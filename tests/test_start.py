@@ -1,6 +1,7 @@
 """What keeps the service from starting, and how it says so; how it stops."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,12 +11,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.card import Card, digest, read_card
-from app.classifier import Classifier
 from app.errors import StartError
+from app.model.card import Card, digest, read_card
+from app.model.classifier import Classifier
 from app.settings import Settings
 from bench.server import free_port
-from tests.conftest import ROOT, wait_until_ready
+from tests.helpers import ROOT, wait_until_ready
 
 MODEL = Settings().model_path
 
@@ -96,6 +97,38 @@ def test_a_senseless_setting_is_refused_in_one_line() -> None:
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("Cannot start: setting max_files: ")
+
+
+def test_an_unknown_setting_is_refused_in_one_line() -> None:
+    result = start(EMOTION_MAX_FILS="4")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Cannot start: ")
+    assert "EMOTION_MAX_FILS" in line
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max_files": 5, "max_in_flight": 4},
+        {"max_file_bytes": 200, "max_request_bytes": 100},
+        {"max_request_bytes": 200, "max_held_bytes": 100, "max_file_bytes": 10},
+        {"body_seconds": float("nan")},
+        {"live_seconds": float("inf")},
+    ],
+)
+def test_settings_that_make_no_sense_together_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate(values)
+
+
+@pytest.mark.parametrize("threshold", ["certain_from", "plausible_from"])
+@pytest.mark.parametrize("value", ["2", "-0.1", "NaN"])
+def test_a_card_with_a_threshold_that_is_no_probability_is_an_error(model: Path, threshold: str, value: str) -> None:
+    card = Card.path_of(model)
+    card.write_text(re.sub(rf'"{threshold}": [0-9.]+', f'"{threshold}": {value}', card.read_text(), count=1))
+    with pytest.raises(StartError, match="not a model card"):
+        read_card(model)
 
 
 @pytest.mark.parametrize("name", ["max_files", "max_pixels", "picture_threads"])

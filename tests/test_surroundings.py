@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from bench.server import free_port
-from tests.conftest import ROOT, wait_until_ready
+from tests.helpers import ROOT, wait_until_ready
 
 UP = """
 import fcntl, socket, struct

@@ -15,12 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.card import Card, read_card
-from app.classifier import Classifier
 from app.emotions import LABELS
-from app.faces import FaceDetector
-from app.preprocess import DETAIL_SIZE, INPUT_SIZE, face_detail, model_input
-from tests.conftest import ROOT
+from app.model.card import Card, read_card
+from app.model.classifier import Classifier
+from app.vision.haar import HaarDetector
+from app.vision.preprocess import DETAIL_SIZE, INPUT_SIZE, face_detail, model_input
+from tests.helpers import ROOT
 from training import augment, dataset, evaluate, export, network, robustness, smoke, train
 from training.train import Flags, Training
 
@@ -441,7 +441,7 @@ def test_other_forms_of_a_face_are_the_same_input() -> None:
 
 
 def test_photographs_are_cut_to_the_largest_face_and_misses_are_counted(
-    astronaut: NDArray[np.uint8], detector: FaceDetector, tmp_path: Path
+    astronaut: NDArray[np.uint8], detector: HaarDetector, tmp_path: Path
 ) -> None:
     for label, picture in (("happy", astronaut), ("sad", np.full((200, 200, 3), 90, np.uint8))):
         (tmp_path / label).mkdir()
@@ -461,7 +461,7 @@ def test_the_smoke_run_and_the_evaluation_command_agree(tmp_path: Path) -> None:
         ).stdout
 
     started = time.monotonic()
-    printed = run("training.train", "--smoke", "--out", str(tmp_path))
+    printed = run("training.smoke", "--out", str(tmp_path))
     assert time.monotonic() - started < 180
     assert printed.startswith(f"PublicTest: {smoke.HELD_OUT} faces")
     with (tmp_path / "log.csv").open() as stream:

@@ -1,6 +1,5 @@
 """Request bodies as hostile clients build them: refused, cheaply, while others are served."""
 
-import asyncio
 import gc
 import socket
 import time
@@ -12,13 +11,12 @@ import pytest
 from fastapi import Request
 from starlette.types import Message
 
-from app.classifier import Classifier
 from app.errors import ServiceError
 from app.main import create_app
+from app.model.classifier import Classifier
 from app.routers import uploads
 from app.settings import Settings
-from tests.conftest import serving
-from tests.test_service import check_problem
+from tests.helpers import check_problem, parts, serving
 
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -58,8 +56,9 @@ def test_a_hostile_body_is_refused(service: str, name: str) -> None:
     check_problem(answer, answer.status_code, answer.json()["code"])
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("name", BODIES)
-def test_a_hostile_body_does_not_stall_the_others(name: str) -> None:
+async def test_a_hostile_body_does_not_stall_the_others(name: str) -> None:
     """Between two pieces of a body the event loop is free; what a piece costs is processor time of this thread."""
     body = BODIES[name]
     gc.collect()  # What earlier tests left is not this body's cost.
@@ -77,14 +76,11 @@ def test_a_hostile_body_does_not_stall_the_others(name: str) -> None:
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     limit = 64 * 2**20
 
-    async def read() -> None:
-        stream = uploads._limited(request, limit, ServiceError("too large"), lambda count: None)
-        try:
-            await uploads._files(request, "file", stream, limit, 1000)
-        except ServiceError:
-            costs.append(time.thread_time() - since)
-
-    asyncio.run(read())
+    stream = uploads._limited(request, limit, ServiceError("too large"), lambda count: None)
+    try:
+        await uploads._multipart_files(request, "file", stream, limit)
+    except ServiceError:
+        costs.append(time.thread_time() - since)
     assert max(costs) < 0.1
 
 
@@ -113,7 +109,9 @@ def test_caps_hold_for_chunked_bodies(service: str) -> None:
 
 def test_bodies_that_arrive_slowly_do_not_fill_the_memory(classifier: Classifier, portrait: bytes) -> None:
     most = len(portrait) + 1000
-    with serving(create_app(Settings(max_held_bytes=most, max_file_bytes=most), classifier)) as url:
+    with serving(
+        create_app(Settings(max_held_bytes=most, max_request_bytes=most, max_file_bytes=most), parts(classifier))
+    ) as url:
         address = urlsplit(url)
         with socket.create_connection((address.hostname or "", address.port or 0), timeout=30) as slow:
             slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n")

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from app.preprocess import DETAIL_SIZE, INPUT_SIZE
+from app.vision.preprocess import DETAIL_SIZE, INPUT_SIZE
 from training.network import on_torch
 
 if keras.backend.backend() == "torch":

@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from app.analyzer import faces_in_detail
 from app.emotions import LABELS
-from app.faces import SEARCH_SIDE, FaceDetector
-from app.images import Picture
-from app.preprocess import DETAIL_SIZE, enlarge
 from app.settings import Settings
+from app.vision.decoder import Picture
+from app.vision.haar import SEARCH_SIDE, HaarDetector
+from app.vision.preprocess import DETAIL_SIZE, enlarge
 
 KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Meaning of the numbers 0..6 in FER-2013's `emotion` column."""
@@ -166,7 +166,7 @@ def _load_csv(source: Path, usage: str | None) -> Rows:
 
 def _load_folder(source: Path) -> Rows:
     settings = Settings()
-    detector = FaceDetector(settings.cascade_path)
+    detector = HaarDetector(settings.cascade_path)
     pixels, labels, missed = [], [], 0
     paths = [(path, number) for number, name in enumerate(LABELS) for path in sorted((source / name).glob("*"))]
     for path, number in tqdm(paths, desc=source.name, unit="picture", disable=None):
@@ -174,7 +174,7 @@ def _load_folder(source: Path) -> Rows:
         grey = picture.luma(SEARCH_SIDE)
         if grey.shape == (DETAIL_SIZE, DETAIL_SIZE):
             pixels.append(grey)
-        elif boxes := detector.find(grey):
+        elif boxes := detector.find(grey, size=(picture.width, picture.height)):
             pixels += faces_in_detail(picture, grey, boxes[:1])
         else:
             missed += 1

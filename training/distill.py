@@ -12,7 +12,7 @@ from keras import ops
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.preprocess import model_input
+from app.vision.preprocess import model_input
 from training import network
 
 

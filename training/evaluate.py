@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.card import CalibrationBin, Card, Figures, LabelFigures, Robustness
-from app.classifier import trimmed
 from app.emotions import LABELS
-from app.preprocess import model_input
+from app.model.card import CalibrationBin, Card, Figures, LabelFigures, Robustness
+from app.model.classifier import pruned_network
+from app.vision.preprocess import model_input
 from training import dataset, plots, robustness
 
 Probabilities = NDArray[np.float32]
@@ -31,7 +31,7 @@ ROBUSTNESS_PART = 4
 
 def predictor(model: keras.Model) -> Predict:
     """Rows -> float32 [N, 7]: the model's probabilities, through the service's preprocessing."""
-    model = trimmed(model)
+    model = pruned_network(model)
 
     def predict(rows: dataset.Rows) -> Probabilities:
         faces = model_input(dataset.luma(rows))

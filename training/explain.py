@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.classifier import Classifier
-from app.preprocess import model_input
+from app.model.classifier import Classifier
+from app.vision.preprocess import model_input
 from training import dataset
 
 FIFTH = 0.2

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from app.card import Card, Form, digest
-from app.classifier import Classifier, trimmed
-from app.preprocess import model_input
+from app.model.card import Card, Variant, digest
+from app.model.classifier import Classifier, pruned_network
+from app.vision.preprocess import model_input
 from training import dataset, evaluate, network, page, plots
 
 CERTAIN_ACCURACY = 0.85
@@ -75,7 +75,7 @@ def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, ver
         certain_from=fit_certain(probabilities, rows.labels),
         plausible_from=fit_plausible(probabilities, rows.labels),
         gflop=round(network.gflop(plain), 2),
-        gflop_needed=round(network.gflop(trimmed(plain)), 2),
+        gflop_needed=round(network.gflop(pruned_network(plain)), 2),
         training=_stages(run),
         evaluation={},
     )
@@ -100,7 +100,7 @@ def write_int8(model: Path, training: dataset.Rows) -> None:
         convert_variables_to_constants_v2,
     )
 
-    loaded = trimmed(keras.models.load_model(model, compile=False))
+    loaded = pruned_network(keras.models.load_model(model, compile=False))
     loaded.layers[-1].activation = keras.activations.linear
     faces = model_input(dataset.luma(training.take(slice(None, None, max(1, len(training) // CALIBRATION_FACES)))))
     network.equalize(loaded, faces)
@@ -120,9 +120,9 @@ def write_int8(model: Path, training: dataset.Rows) -> None:
     Card.int8_path_of(model).write_bytes(chosen.get_nondebug_quantized_model())
 
 
-def _measured(form: Classifier, rows: dataset.Rows, probabilities: NDArray[np.float32]) -> Form:
+def _measured(form: Classifier, rows: dataset.Rows, probabilities: NDArray[np.float32]) -> Variant:
     answers = form.predict(model_input(dataset.luma(rows))).argmax(axis=1)
-    return Form(
+    return Variant(
         accuracy=round(float((answers == rows.labels).mean()), 4),
         same_answer=round(float((answers == probabilities.argmax(axis=1)).mean()), 4),
     )

@@ -15,7 +15,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from app.emotions import LABELS
-from app.preprocess import INPUT_SIZE
+from app.vision.preprocess import INPUT_SIZE
 from training.dataset import VOTE_NAMES
 
 if keras.backend.backend() == "torch":
@@ -42,7 +42,7 @@ HALF_FILE = "network.npz"
 EPSILON = 1e-5
 
 SHARP = np.outer([-1, 4, -1], [-1, 4, -1]).astype(np.float32) / 4
-"""With the mean of 2x2 pixels that follows it, this convolution undoes `app.preprocess.enlarge`."""
+"""With the mean of 2x2 pixels that follows it, this convolution undoes `app.vision.preprocess.enlarge`."""
 
 _STEMS = {"expression": "fer", "votes": "ferplus"}
 _NORM_PARTS = ("gamma", "beta", "mean", "variance")
@@ -98,7 +98,7 @@ class Pool(keras.layers.MaxPooling2D):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("training")
 class Halve(keras.layers.Layer):  # type: ignore[misc]
-    """Undo `app.preprocess.enlarge`: float32 [N, 96, 96, 3] -> [N, 48, 48, 3]."""
+    """Undo `app.vision.preprocess.enlarge`: float32 [N, 96, 96, 3] -> [N, 48, 48, 3]."""
 
     def call(self, inputs: Any) -> Any:
         kernel = np.tile(SHARP[:, :, None, None], (1, 1, 3, 1))
@@ -281,9 +281,9 @@ def shift_in(network: keras.Model, weights: Path | str, faces: Floats) -> None:
     """Start a SLIM network from a VGG16 that was trained at half the resolution, one block later.
 
     At 96 px every structure is twice as large as at 48, so block k of the smaller network becomes block k + 1 here.
-    Block 1 becomes its downsampling: it undoes `app.preprocess.enlarge`, such that the middle of the pool's maximum and
-    minimum is the pixel at 48 px. The smaller network pools a picture cropped by 2 px; its second block has a
-    convolution less than block 3 here, which moves the map by one pixel, so that both pool the same pixels.
+    Block 1 becomes its downsampling: it undoes `app.vision.preprocess.enlarge`, such that the middle of the pool's
+    maximum and minimum is the pixel at 48 px. The smaller network pools a picture cropped by 2 px; its second block has
+    a convolution less than block 3 here, which moves the map by one pixel, so that both pool the same pixels.
 
     The smaller network's last block, on a map of 2x2, is three dense layers of 2048 units. `HIDDEN` keeps those that
     matter most, and each layer is fitted to what they compute there on `faces` (after Luo et al. 2017, ThiNet).

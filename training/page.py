@@ -6,14 +6,14 @@ python -m training.page
 import argparse
 from pathlib import Path
 
-from app.card import Card, Figures, LabelFigures, Robustness, read_card
+from app.model.card import Card, Figures, LabelFigures, Robustness, read_card
 from training.dataset import CLEAR_VOTES
 from training.network import HIDDEN
 
 _PAGE = """# {name} {version}
 
 A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that names the expression shown on a face. Input: one
-face, {side}x{side} pixels, grey over three channels, 0 to 1, as `app.preprocess` prepares it. Output: seven
+face, {side}x{side} pixels, grey over three channels, 0 to 1, as `app.vision.preprocess` prepares it. Output: seven
 probabilities. SHA-256 of the file: `{sha256}`.
 It takes {gflop:.2f} GFLOP for a face, of which {needed:.2f} can change the answer: the service leaves out the channels
 that all following layers multiply by zero.

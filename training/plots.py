@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from app.card import Figures, Robustness
 from app.emotions import LABELS
+from app.model.card import Figures, Robustness
 
 BLUE, GREY = "#2f6db3", "#8a8f98"
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from app.preprocess import DETAIL_SIZE, face_detail
+from app.vision.preprocess import DETAIL_SIZE, face_detail
 
 Face = NDArray[np.uint8]
 Change = Callable[[Face, Generator], Face]

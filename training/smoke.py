@@ -1,14 +1,18 @@
-"""The whole pipeline in minutes: train, stop, resume, export, evaluate. Shows that it works, not how well it does."""
+"""The whole pipeline in minutes: train, stop, resume, export, evaluate. Shows that it works, not how well it does.
 
+python -m training.smoke [--data FILES]
+"""
+
+import argparse
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.card import Card
 from app.emotions import LABELS
-from training import dataset, export, train
+from app.model.card import Card
+from training import dataset, evaluate, export, train
 
 COUNT = 512
 HELD_OUT = 112
@@ -64,3 +68,16 @@ def _drawn(look: tuple[int, int, int, int, int], random: np.random.Generator) ->
         start, stop = (0, 180) if curve >= 0 else (180, 360)
         cv2.ellipse(face, (24 + x, 36 + y - curve // 2), (9, max(abs(curve), 1)), 0, start, stop, dark, 1 + mouth // 2)
     return np.asarray(np.clip(face + random.normal(0, 8, face.shape), 0, 255), np.uint8)
+
+
+def main() -> None:
+    """Run the pipeline and print what it reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", help="training rows: .npz, fer2013.csv or folders; drawn faces by default")
+    parser.add_argument("--out", type=Path, default=Path("runs/smoke"), help="the run's folder")
+    arguments = parser.parse_args()
+    print(evaluate.report(run(arguments.out, arguments.data).evaluation["PublicTest"]))
+
+
+if __name__ == "__main__":
+    main()

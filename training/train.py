@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.emotions import LABELS
-from app.preprocess import model_input
-from training import augment, dataset, evaluate, network
+from app.vision.preprocess import model_input
+from training import augment, dataset, network
 from training.distill import Teachers
 from training.log import RunLog
 
@@ -299,7 +299,6 @@ def run(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="train, stop, resume, export and evaluate in minutes")
     parser.add_argument("--data", nargs="+", help="training rows: .npz, fer2013.csv or folders")
     parser.add_argument("--validation", nargs="*", default=[], help="rows whose accuracy is printed at the end")
     parser.add_argument("--out", type=Path, default=Path("runs/run"), help="the run's folder")
@@ -308,11 +307,6 @@ def main() -> None:
         choices = CHOICES.get(name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, choices=choices)
     arguments = vars(parser.parse_args())
-    if arguments.pop("smoke"):
-        from training import smoke  # noqa: PLC0415 - it calls this module.
-
-        print(evaluate.report(smoke.run(arguments["out"], arguments["data"]).evaluation["PublicTest"]))
-        return
     if not arguments["data"]:
         parser.error("--data is needed")
     data, validation = arguments.pop("data"), arguments.pop("validation")

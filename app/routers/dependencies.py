@@ -1,19 +1,18 @@
-"""What handlers ask for in their signatures.
+"""The parts of the service that handlers ask for in their signatures.
 
 Coroutines all, because FastAPI gives each plain function to a thread, once for every request.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from app.analyzer import Analyzer
-from app.backend import Backend
-from app.bodies import Bodies, Take
-from app.metrics import Metrics
+from app.concurrency import Admission
+from app.http.metrics import Metrics
+from app.model.backend import Backend
 from app.settings import Settings
 
 
@@ -22,8 +21,7 @@ async def _settings(connection: HTTPConnection) -> Settings:
     return settings
 
 
-async def analyzer_of(connection: HTTPConnection) -> Analyzer:
-    """The service's only one."""
+async def _analyzer(connection: HTTPConnection) -> Analyzer:
     analyzer: Analyzer = connection.app.state.analyzer
     return analyzer
 
@@ -38,20 +36,19 @@ async def _metrics(connection: HTTPConnection) -> Metrics:
     return metrics
 
 
-async def _held(connection: HTTPConnection) -> AsyncIterator[Take]:
-    bodies: Bodies = connection.app.state.bodies
-    with bodies.held() as take:
-        yield take
+async def _admission(connection: HTTPConnection) -> Admission:
+    admission: Admission = connection.app.state.admission
+    return admission
 
 
-async def _live_places(connection: HTTPConnection) -> asyncio.Semaphore:
-    places: asyncio.Semaphore = connection.app.state.live_places
-    return places
+async def _live_sessions(connection: HTTPConnection) -> asyncio.Semaphore:
+    sessions: asyncio.Semaphore = connection.app.state.live_sessions
+    return sessions
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
-AnalyzerDep = Annotated[Analyzer, Depends(analyzer_of)]
-HeldDep = Annotated[Take, Depends(_held)]
+AnalyzerDep = Annotated[Analyzer, Depends(_analyzer)]
 BackendDep = Annotated[Backend, Depends(_backend)]
-LivePlacesDep = Annotated[asyncio.Semaphore, Depends(_live_places)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
+AdmissionDep = Annotated[Admission, Depends(_admission)]
+LiveSessionsDep = Annotated[asyncio.Semaphore, Depends(_live_sessions)]

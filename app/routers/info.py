@@ -1,4 +1,4 @@
-"""What the service is and how it fares."""
+"""What the service is and how it fares: probes and pages for everybody, figures for those who hold a key."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +7,11 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import FileResponse
 
 from app import __version__
-from app.card import Card
 from app.emotions import EMOTIONS, LABELS
 from app.errors import ModelStopped
-from app.metrics import CONTENT_TYPE
-from app.problems import responses
+from app.http.metrics import CONTENT_TYPE
+from app.http.problem_details import responses
+from app.model.card import Card
 from app.routers.dependencies import BackendDep, MetricsDep
 from app.schemas import Alive, EmotionDetail, Emotions, Health, ModelName, Ready, Service
 
@@ -19,10 +19,13 @@ STATIC = Path(__file__).resolve().parent.parent / "static"
 
 _PAGE = STATIC / "index.html"
 
+public = APIRouter(tags=["info"])
+"""What tells nothing and costs nothing; it asks for no key."""
+
 router = APIRouter(tags=["info"])
 
 
-@router.get("/", response_model=Service, responses={200: {"content": {"text/html": {}}}})
+@public.get("/", response_model=Service, responses={200: {"content": {"text/html": {}}}})
 async def root(accept: Annotated[str, Header()] = "") -> Service | FileResponse:
     """Name, version and where to go from here; a browser gets the demo page."""
     if "text/html" in accept:
@@ -30,13 +33,13 @@ async def root(accept: Annotated[str, Header()] = "") -> Service | FileResponse:
     return Service(name="Facial expression service", version=__version__, docs="/docs", health="/health")
 
 
-@router.get("/demo", include_in_schema=False)
+@public.get("/demo", include_in_schema=False)
 async def demo() -> FileResponse:
     """The demo page, whatever the client accepts."""
     return FileResponse(_PAGE)
 
 
-@router.get("/health", responses={503: {"model": Health, "description": "It cannot serve."}})
+@public.get("/health", responses={503: {"model": Health, "description": "It cannot serve."}})
 async def health(response: Response, backend: BackendDep) -> Health:
     """Whether the service can answer pictures, in detail; 503 when it cannot."""
     if not backend.alive:
@@ -50,15 +53,15 @@ async def health(response: Response, backend: BackendDep) -> Health:
     )
 
 
-@router.get("/livez", responses=responses(ModelStopped))
-async def live(backend: BackendDep) -> Alive:
+@public.get("/livez", responses=responses(ModelStopped))
+async def livez(backend: BackendDep) -> Alive:
     """Whether the process is worth keeping: it answers, and its model has neither died nor hung."""
     backend.check_alive()
     return Alive()
 
 
-@router.get("/readyz", responses=responses(ModelStopped))
-async def ready(backend: BackendDep) -> Ready:
+@public.get("/readyz", responses=responses(ModelStopped))
+async def readyz(backend: BackendDep) -> Ready:
     """Whether pictures can be sent now: the model is loaded, warm and running."""
     backend.check_alive()
     return Ready()
@@ -95,7 +98,7 @@ async def metrics(metrics: MetricsDep) -> Response:
     return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
-@router.get("/docs", include_in_schema=False)
+@public.get("/docs", include_in_schema=False)
 async def docs() -> FileResponse:
     """Swagger UI, from this service's own files."""
     return FileResponse(STATIC / "docs.html")

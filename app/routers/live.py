@@ -7,43 +7,46 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from app.camera import Camera
 from app.errors import Overloaded
-from app.problems import refuse
-from app.routers.dependencies import AnalyzerDep, LivePlacesDep, SettingsDep
-from app.settings import Settings
+from app.live_session import MAX_FRAME_BYTES, LiveSession
+from app.routers.dependencies import AdmissionDep, AnalyzerDep, LiveSessionsDep, SettingsDep
 
 router = APIRouter()
 
-MOST_FRAMES = 60
-"""Frames read from one connection in a second; whoever sends more waits."""
+MAX_FRAMES_PER_SECOND = 60
+"""Read from one connection; whoever sends more waits."""
 
 GOING_AWAY, UNSUPPORTED_DATA, TOO_BIG = 1001, 1003, 1009
 """Codes with which a connection is closed (RFC 6455, 7.4.1)."""
 
 
 @router.websocket("/live")
-async def live(socket: WebSocket, analyzer: AnalyzerDep, settings: SettingsDep, places: LivePlacesDep) -> None:
-    """Answer the newest frame of a camera, again and again; frames that a newer one overtakes are passed over."""
-    if places.locked():
-        error = Overloaded(f"{settings.max_live} cameras are connected; try again shortly.")
-        await refuse(socket.scope, socket.receive, socket.send, error)
-        return
-    async with places:
-        await socket.accept()
-        camera = Camera(analyzer)
+async def live(
+    socket: WebSocket,
+    analyzer: AnalyzerDep,
+    admission: AdmissionDep,
+    settings: SettingsDep,
+    sessions: LiveSessionsDep,
+) -> None:
+    """Answer the newest frame of a camera, again and again; frames that a newer one overtakes are skipped."""
+    if sessions.locked():
+        raise Overloaded(f"{settings.max_live} cameras are connected; try again shortly.")
+    async with sessions:
+        await socket.accept(next(iter(socket.scope["subprotocols"]), None))  # Browsers insist on one of theirs.
+        session = LiveSession(analyzer, admission)
         with suppress(WebSocketDisconnect):
-            await _first(_read(socket, camera, settings), _write(socket, camera, settings))
+            seconds = settings.live_seconds
+            await _first(_read(socket, session, seconds), _write(socket, session, seconds))
 
 
-async def _read(socket: WebSocket, camera: Camera, settings: Settings) -> None:
-    """Hand the frames to the camera; returns once the connection is closed."""
+async def _read(socket: WebSocket, session: LiveSession, seconds: float) -> None:
+    """Hand the frames to the session; returns once the connection is closed."""
     while True:
         try:
-            async with asyncio.timeout(settings.live_seconds):
+            async with asyncio.timeout(seconds):
                 message = await socket.receive()
         except TimeoutError:
-            await socket.close(GOING_AWAY, f"No frame came for {settings.live_seconds:g} seconds.")
+            await socket.close(GOING_AWAY, f"No frame came for {seconds:g} seconds.")
             return
         if message["type"] == "websocket.disconnect":
             return
@@ -51,18 +54,18 @@ async def _read(socket: WebSocket, camera: Camera, settings: Settings) -> None:
         if frame is None:
             await socket.close(UNSUPPORTED_DATA, "Frames are binary messages.")
             return
-        if len(frame) > settings.max_frame_bytes:
-            await socket.close(TOO_BIG, f"A frame may have at most {settings.max_frame_bytes} bytes.")
+        if len(frame) > MAX_FRAME_BYTES:
+            await socket.close(TOO_BIG, f"A frame may have at most {MAX_FRAME_BYTES} bytes.")
             return
-        camera.offer(frame)
-        await asyncio.sleep(1 / MOST_FRAMES)
+        session.offer(frame)
+        await asyncio.sleep(1 / MAX_FRAMES_PER_SECOND)
 
 
-async def _write(socket: WebSocket, camera: Camera, settings: Settings) -> None:
+async def _write(socket: WebSocket, session: LiveSession, seconds: float) -> None:
     """Send the answers; returns once the client has stopped reading them."""
-    async for answer in camera.answers():
+    async for answer in session.answers():
         try:
-            async with asyncio.timeout(settings.live_seconds):
+            async with asyncio.timeout(seconds):
                 await socket.send_text(answer.model_dump_json(exclude_none=True))
         except TimeoutError:
             return

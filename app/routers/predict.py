@@ -4,16 +4,14 @@ import asyncio
 
 from fastapi import APIRouter
 
-from app import errors, record
+from app import errors
 from app.analyzer import Analyzer
-from app.problems import responses
-from app.routers.admission import Admission
-from app.routers.dependencies import AnalyzerDep
-from app.routers.uploads import MANY_UPLOADS_BODY, ONE_UPLOAD_BODY, ManyUploads, OneUpload, Upload
-from app.schemas import Batch, FileError, FileFaces, Prediction
-from app.turns import Turns
+from app.concurrency import FairShare
+from app.http.problem_details import responses
+from app.routers.uploads import MANY_FILES_BODY, ONE_FILE_BODY, File, ManyFiles, OneFile
+from app.schemas import Batch, FileError, FilePrediction, Prediction
 
-router = APIRouter(tags=["predict"], route_class=Admission)
+router = APIRouter(tags=["predict"])
 
 COMMON_ERRORS = (
     errors.MalformedBody,
@@ -31,32 +29,29 @@ PICTURE_ERRORS = (
 )
 
 
-@router.post("/predict", openapi_extra=ONE_UPLOAD_BODY, responses=responses(*PICTURE_ERRORS, *COMMON_ERRORS))
-async def predict(upload: OneUpload, analyzer: AnalyzerDep) -> Prediction:
+@router.post("/predict", openapi_extra=ONE_FILE_BODY, responses=responses(*PICTURE_ERRORS, *COMMON_ERRORS))
+async def predict(upload: OneFile) -> Prediction:
     """Find the faces of one picture and the expression that each shows.
 
     The top level describes the largest face; `faces` holds every face, largest first.
     """
-    with analyzer.admit(1):
-        return await analyzer.analyze(upload.data)
+    return (await upload.analyzer.analyze(upload.file.data)).prediction
 
 
 @router.post(
     "/predict/batch",
-    openapi_extra=MANY_UPLOADS_BODY,
+    openapi_extra=MANY_FILES_BODY,
     responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *COMMON_ERRORS),
 )
-async def predict_batch(uploads: ManyUploads, analyzer: AnalyzerDep) -> Batch:
+async def predict_batch(upload: ManyFiles) -> Batch:
     """Answer several pictures, in the order sent. A picture that cannot be answered never fails the others."""
-    with analyzer.admit(len(uploads)) as turns:
-        return Batch(results=await asyncio.gather(*(_file_result(upload, analyzer, turns) for upload in uploads)))
+    share = FairShare(upload.threads)
+    return Batch(results=await asyncio.gather(*(_result(file, upload.analyzer, share) for file in upload.files)))
 
 
-async def _file_result(upload: Upload, analyzer: Analyzer, turns: Turns) -> FileFaces | FileError:
-    try:
-        async with turns.turn():
-            prediction = await analyzer.analyze(upload.data)
-    except errors.ServiceError as error:
-        record.refused(error.code)
-        return FileError(filename=upload.filename, error=str(error), code=error.code)
-    return FileFaces(filename=upload.filename, faces=prediction.faces)
+async def _result(file: File, analyzer: Analyzer, share: FairShare) -> FilePrediction | FileError:
+    async with share.slot():
+        answer = await analyzer.attempt(file.data)
+    if isinstance(answer, errors.ServiceError):
+        return FileError(filename=file.name, error=str(answer), code=answer.code)
+    return FilePrediction(filename=file.name, **dict(answer))

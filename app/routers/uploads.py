@@ -1,60 +1,104 @@
-"""Request bodies -> uploaded files, in memory, within limits.
+"""Request bodies -> uploaded files, in memory and within limits, admitted to the analyzer.
 
 FastAPI's own file parameters are not used: they spool files over 1 MB to disk, read a body of any size, and describe
 lists of files in a way that Swagger UI draws as text boxes.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.bodies import Take
+from app.analyzer import Analyzer
+from app.concurrency import Admission, Take
 from app.errors import FileTooLarge, InvalidRequest, MalformedBody, RequestTooLarge, ServiceError, TooManyFiles
-from app.routers.dependencies import HeldDep, SettingsDep
+from app.settings import Settings
+
+MAX_FIELDS = 1000
+"""Most parts of a multipart body; forms have a few, and each part costs time."""
 
 _OVERHEAD = 64 * 1024
 """Bytes that multipart framing may add to the files."""
 
 
-class Upload(NamedTuple):
+class File(NamedTuple):
     """One uploaded file; the name is the client's word and only ever repeated."""
 
-    filename: str | None
+    name: str | None
     data: bytes
 
 
-async def _one_upload(request: Request, settings: SettingsDep, held: HeldDep) -> Upload:
+class Upload(NamedTuple):
+    """The files of one request.
+
+    Attributes:
+        files: in the order sent; at least one.
+        analyzer: that has admitted them.
+        threads: picture threads that this request may use at the moment.
+    """
+
+    files: list[File]
+    analyzer: Analyzer
+    threads: Callable[[], int]
+
+    @property
+    def file(self) -> File:
+        """The first one."""
+        return self.files[0]
+
+
+async def _one_file(request: Request) -> AsyncIterator[Upload]:
+    state = request.app.state
+    admission: Admission = state.admission
+    admission.check()  # Before anything is read: a refusal shall cost nothing.
+    with state.byte_budget.hold() as take:
+        files = [await _read_one(request, state.settings, take)]
+        with admission.admit():
+            yield Upload(files, state.analyzer, admission.threads_per_request)
+
+
+async def _many_files(request: Request) -> AsyncIterator[Upload]:
+    state = request.app.state
+    admission: Admission = state.admission
+    admission.check()
+    with state.byte_budget.hold() as take:
+        files = await _read_many(request, state.settings, take)
+        with admission.admit(len(files)):
+            yield Upload(files, state.analyzer, admission.threads_per_request)
+
+
+OneFile = Annotated[Upload, Depends(_one_file, scope="function")]
+ManyFiles = Annotated[Upload, Depends(_many_files, scope="function")]
+
+
+async def _read_one(request: Request, settings: Settings, take: Take) -> File:
     limit = settings.max_file_bytes
     error = FileTooLarge(f"A picture may have at most {limit} bytes.")
     if not _is_multipart(request):
-        data = b"".join([chunk async for chunk in _limited(request, limit, error, held)])
+        data = b"".join([chunk async for chunk in _limited(request, limit, error, take)])
         if not data:
             raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
-        return Upload(None, data)
-    stream = _limited(request, limit + _OVERHEAD, error, held)
-    uploads = await _files(request, "file", stream, limit, settings.max_fields)
-    if len(uploads) > 1:
+        return File(None, data)
+    stream = _limited(request, limit + _OVERHEAD, error, take)
+    files = await _multipart_files(request, "file", stream, limit)
+    if len(files) > 1:
         raise InvalidRequest('The field "file" takes one picture; use /predict/batch for several.')
-    return uploads[0]
+    return files[0]
 
 
-async def _many_uploads(request: Request, settings: SettingsDep, held: HeldDep) -> list[Upload]:
+async def _read_many(request: Request, settings: Settings, take: Take) -> list[File]:
     limit = settings.max_request_bytes
     error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
     if not _is_multipart(request):
         raise InvalidRequest('Send the pictures as multipart/form-data, each in a field "files".')
-    stream = _limited(request, limit + _OVERHEAD, error, held)
-    uploads = await _files(request, "files", stream, limit, settings.max_fields)
-    if len(uploads) > settings.max_files:
-        raise TooManyFiles(f"A batch may have at most {settings.max_files} pictures; this one has {len(uploads)}.")
-    return uploads
+    stream = _limited(request, limit + _OVERHEAD, error, take)
+    files = await _multipart_files(request, "files", stream, limit)
+    if len(files) > settings.max_files:
+        raise TooManyFiles(f"A batch may have at most {settings.max_files} pictures; this one has {len(files)}.")
+    return files
 
-
-OneUpload = Annotated[Upload, Depends(_one_upload)]
-ManyUploads = Annotated[list[Upload], Depends(_many_uploads)]
 
 _FILE = {"type": "string", "format": "binary"}
 
@@ -63,7 +107,7 @@ def _form(field: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"schema": {"type": "object", "required": [field], "properties": {field: schema}}}
 
 
-ONE_UPLOAD_BODY = {
+ONE_FILE_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -72,7 +116,7 @@ ONE_UPLOAD_BODY = {
         },
     }
 }
-MANY_UPLOADS_BODY = {
+MANY_FILES_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -88,28 +132,28 @@ def _is_multipart(request: Request) -> bool:
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
-async def _files(
-    request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int, most: int
-) -> list[Upload]:
-    parser = MultiPartParser(request.headers, stream, max_files=most, max_fields=most)
+async def _multipart_files(
+    request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int
+) -> list[File]:
+    parser = MultiPartParser(request.headers, stream, max_files=MAX_FIELDS, max_fields=MAX_FIELDS)
     parser.spool_max_size = largest + _OVERHEAD
     try:
         form = await parser.parse()
     except MultiPartException as error:
         raise MalformedBody(error.message) from error
     try:
-        files = form.getlist(field)
-        uploads = [Upload(file.filename, await file.read()) for file in files if isinstance(file, UploadFile)]
+        parts = form.getlist(field)
+        files = [File(part.filename, await part.read()) for part in parts if isinstance(part, UploadFile)]
     finally:
         for part in parser._files_to_close_on_error:  # Unlike the form's own files, also one that was cut short.
             part.close()
-    if not uploads or len(uploads) != len(files):
+    if not files or len(files) != len(parts):
         raise InvalidRequest(f'The multipart field "{field}" must hold a file.')
-    return uploads
+    return files
 
 
-async def _limited(request: Request, limit: int, error: ServiceError, held: Take) -> AsyncGenerator[bytes, None]:
-    """The body's chunks, each of which is `held`; raises `error` once it is longer than `limit`.
+async def _limited(request: Request, limit: int, error: ServiceError, take: Take) -> AsyncGenerator[bytes, None]:
+    """The body's chunks, each of which is taken from the budget; raises `error` once it is longer than `limit`.
 
     What a well-meaning client is still sending is read first and thrown away, up to the limit again, because most
     clients do not look at an answer before they have sent their request. One that asked whether to send, or that
@@ -126,7 +170,7 @@ async def _limited(request: Request, limit: int, error: ServiceError, held: Take
         if received > 2 * limit:
             break
         if not refused:
-            held(len(chunk))
+            take(len(chunk))
             yield chunk
     if refused:
         raise error

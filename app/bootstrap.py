@@ -1,0 +1,73 @@
+"""Settings -> a running analyzer: for the server, the command line and bulk jobs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from app.analyzer import Analyzer
+from app.model.backend import Backend, LocalBackend, Model
+from app.model.classifier import Classifier
+from app.observer import Observer
+from app.settings import Settings
+from app.vision.haar import HaarDetector
+
+
+class Parts(NamedTuple):
+    """What answers pictures, loaded and not started."""
+
+    detector: HaarDetector
+    backend: Backend
+
+
+def load(settings: Settings) -> Parts:
+    """Read every file that answering needs. Takes seconds.
+
+    Raises:
+        StartError: a file is missing or wrong.
+    """
+    return Parts(HaarDetector(settings.cascade_path), local_backend(load_classifier(settings), settings))
+
+
+def load_classifier(settings: Settings) -> Classifier:
+    """The model that the settings name, warm.
+
+    Raises:
+        StartError: a file is missing or wrong.
+    """
+    classifier = Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
+    classifier.warm()
+    return classifier
+
+
+def local_backend(model: Model, settings: Settings) -> LocalBackend:
+    """A warm model as the backend of this process; it is not started."""
+    return LocalBackend(model, max_queued=settings.max_queued_faces)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, parts: Parts | None = None, observer: Observer | None = None
+) -> AsyncIterator[tuple[Analyzer, Backend]]:
+    """Start the parts; stop them at the end, after what they have admitted.
+
+    Args:
+        settings: of every part.
+        parts: not started; loaded first when None.
+        observer: told of pictures, batches and refusals.
+
+    Raises:
+        StartError: a file is missing or wrong.
+    """
+    if parts is None:
+        parts = await asyncio.to_thread(load, settings)
+    detector, backend = parts
+    observer = observer or Observer()
+    await backend.start(observer.on_batch)
+    pool = ThreadPoolExecutor(settings.picture_threads, "pictures")
+    try:
+        yield Analyzer(detector, backend, pool, settings.picture_limits, observer), backend
+    finally:
+        pool.shutdown(cancel_futures=True)
+        await backend.stop()

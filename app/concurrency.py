@@ -1,0 +1,137 @@
+"""Bounds on the work done at once: pictures in flight, threads of a request, bytes of bodies, tasks.
+
+Knows nothing about pictures or HTTP.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+from app.errors import Overloaded
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Take = Callable[[int], None]
+
+TASKS_PER_THREAD = 4
+"""Pictures in flight for each picture thread in bulk work: enough that batches form."""
+
+
+class Admission:
+    """Counts the pictures in flight, that is admitted and not answered yet, and refuses those over a limit."""
+
+    def __init__(self, max_in_flight: int, threads: int = 1) -> None:
+        """
+        Args:
+            max_in_flight: most pictures admitted at once.
+            threads: picture threads, which the requests in flight share.
+        """
+        self.in_flight = 0
+        self._max_in_flight = max_in_flight
+        self._threads = threads
+        self._requests = 0
+
+    def check(self, pictures: int = 1) -> None:
+        """Refuse early, before a body is read.
+
+        Raises:
+            Overloaded: so many pictures would exceed the limit.
+        """
+        if self.in_flight + pictures > self._max_in_flight:
+            raise Overloaded("Too many pictures are in flight; try again shortly.")
+
+    @contextmanager
+    def admit(self, pictures: int = 1) -> Iterator[None]:
+        """Count the pictures of one request until the end.
+
+        Raises:
+            Overloaded: as for `check`.
+        """
+        self.check(pictures)
+        self.in_flight += pictures
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= pictures
+            self._requests -= 1
+
+    def threads_per_request(self) -> int:
+        """Each request's share of the threads, at least 1, so that a large request does not hold up the others."""
+        return max(self._threads // self._requests, 1)
+
+
+class FairShare:
+    """A semaphore whose limit may change while it is used."""
+
+    def __init__(self, limit: Callable[[], int]) -> None:
+        """Args: `limit` gives the most slots at once; it is asked whenever a slot is free or wanted."""
+        self._limit = limit
+        self._taken = 0
+        self._change = asyncio.Condition()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a slot, in the order of asking, and take it."""
+        async with self._change:
+            await self._change.wait_for(lambda: self._taken < self._limit())
+            self._taken += 1
+        try:
+            yield
+        finally:
+            async with self._change:
+                self._taken -= 1
+                self._change.notify_all()
+
+
+class ByteBudget:
+    """Counts the bytes of request bodies that all requests hold in memory."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """Args: `max_bytes` are held at once."""
+        self._free = max_bytes
+
+    @contextmanager
+    def hold(self) -> Iterator[Take]:
+        """Count what one request holds until the end.
+
+        Returns:
+            To be told of further bytes; it raises Overloaded when the budget does not have them.
+        """
+        held = 0
+
+        def take(count: int) -> None:
+            nonlocal held
+            if count > self._free:
+                raise Overloaded("The bodies of other requests fill the memory; try again shortly.")
+            self._free -= count
+            held += count
+
+        try:
+            yield take
+        finally:
+            self._free += held
+
+
+async def ordered_map(
+    work: Callable[[Item], Awaitable[Result]], items: AsyncIterator[Item], limit: int
+) -> AsyncGenerator[Result, None]:
+    """Work on up to `limit` items at once; results come in the order of the items.
+
+    Items are asked for one at a time, when one more may be worked on. Once no more results are wanted, what is left is
+    cancelled.
+    """
+    running: deque[asyncio.Future[Result]] = deque()
+    try:
+        async for item in items:
+            running.append(asyncio.ensure_future(work(item)))
+            while running and (len(running) >= limit or running[0].done()):
+                yield await running.popleft()
+        while running:
+            yield await running.popleft()
+    finally:
+        for future in running:
+            future.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,131 @@
+"""Who may ask, and how often: API keys, the origin of a WebSocket, a rate. Each is a dependency of the routers."""
+
+import hashlib
+import hmac
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Security, WebSocket
+from fastapi.security import APIKeyHeader
+from starlette.requests import HTTPConnection
+
+from app.errors import ForeignOrigin, KeyRequired, TooManyRequests
+
+KEY_PROTOCOL = "key."
+"""A browser cannot set headers on a WebSocket. It offers the key as a subprotocol: addresses end up in logs."""
+
+CLIENTS = 10_000
+"""Most clients that are remembered; the one that was quiet for longest is forgotten first."""
+
+_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
+
+
+class Keys:
+    """Refuses requests without a valid key."""
+
+    def __init__(self, digests: Sequence[str]) -> None:
+        """Args: `digests` are the SHA-256 of each key, in hexadecimal; no key is asked for when empty."""
+        self._digests = [digest.encode() for digest in digests]
+
+    async def __call__(self, connection: HTTPConnection, key: Annotated[str | None, Security(_HEADER)]) -> None:
+        """The dependency of HTTP routes.
+
+        Raises:
+            KeyRequired: the key is missing or unknown.
+        """
+        self.check(connection, key)
+
+    def check(self, connection: HTTPConnection, key: str | None) -> None:
+        """Refuse an unknown key; a known one tells the client apart from others.
+
+        Every digest is compared, so that the time tells nothing.
+
+        Raises:
+            KeyRequired: the key is missing or unknown.
+        """
+        if not self._digests:
+            return
+        digest = hashlib.sha256((key or "").encode()).hexdigest()
+        if not sum(hmac.compare_digest(digest.encode(), known) for known in self._digests):
+            raise KeyRequired("Send a valid key in the X-API-Key header.")
+        connection.state.client = digest
+
+
+class SocketAccess:
+    """Refuses WebSockets of foreign pages, and those without a valid key."""
+
+    def __init__(self, keys: Keys, origins: Sequence[str]) -> None:
+        """Args: `origins` are whose pages may open a WebSocket, besides the service's own."""
+        self._keys = keys
+        self._origins = frozenset(origins)
+
+    async def __call__(self, socket: WebSocket) -> None:
+        """The dependency of WebSocket routes; takes keys out of the subprotocols, so that none is repeated.
+
+        Raises:
+            ForeignOrigin, KeyRequired.
+        """
+        origin = socket.headers.get("origin")
+        if not (origin is None or origin in self._origins or urlsplit(origin).netloc == socket.headers.get("host")):
+            raise ForeignOrigin("Pages of this origin may not open a WebSocket here.")
+        offered = socket.scope.get("subprotocols", [])
+        socket.scope["subprotocols"] = [name for name in offered if not name.startswith(KEY_PROTOCOL)]
+        keys = [name.removeprefix(KEY_PROTOCOL) for name in offered if name.startswith(KEY_PROTOCOL)]
+        self._keys.check(socket, socket.headers.get("x-api-key") or next(iter(keys), None))
+
+
+class RateLimit:
+    """Gives each client a bucket of requests that refills evenly; an empty one is refused.
+
+    A client is its key or its address; IPv6 addresses of one /64 network are one client.
+    """
+
+    def __init__(self, per_minute: int, *, clients: int = CLIENTS, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            per_minute: requests that a bucket holds, and that refill it in one minute.
+            clients: most buckets.
+            clock: seconds.
+        """
+        self._per_minute = per_minute
+        self._clients = clients
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """The dependency of HTTP and WebSocket routes, after that of the keys.
+
+        Raises:
+            TooManyRequests: the client's bucket is empty.
+        """
+        wait = self._take(_client(connection))
+        if wait > 0:
+            text = f"A client may send {self._per_minute} requests a minute; try again in {wait} s."
+            raise TooManyRequests(text, wait)
+
+    def _take(self, client: str) -> int:
+        """Seconds to wait; 0 when one request was taken from the bucket."""
+        now = self._clock()
+        left, then = self._buckets.pop(client, (float(self._per_minute), now))
+        left = min(self._per_minute, left + (now - then) * self._per_minute / 60)
+        allowed = left >= 1
+        self._buckets[client] = (left - allowed, now)
+        if len(self._buckets) > self._clients:
+            self._buckets.popitem(last=False)
+        return 0 if allowed else math.ceil((1 - left) * 60 / self._per_minute)
+
+
+def _client(connection: HTTPConnection) -> str:
+    if client := getattr(connection.state, "client", None):
+        return str(client)
+    host = connection.client.host if connection.client else "?"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return str(host)
+    return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))

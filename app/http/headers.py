@@ -1,0 +1,21 @@
+"""The headers that answers carry, besides those of what they answer."""
+
+ANSWER_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Of every answer; also of those to unexpected errors, which are made outside all middleware."""
+
+SECURITY_HEADERS = {
+    **ANSWER_HEADERS,
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self' https://huggingface.co"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+"""Scripts and styles come from files alone; a Space on Hugging Face is shown inside a frame of that site."""
+
+EXPOSED_HEADERS = ("X-Request-ID", "Retry-After", "traceparent")
+"""What scripts of other origins may read of an answer, where those origins are allowed at all."""
+
+ACCEPTED_HEADERS = ("Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
+"""What scripts of other origins may send."""

@@ -1,0 +1,109 @@
+"""Errors -> RFC 9457 problem documents. The one place that decides what a failing request gets."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.websockets import WebSocket
+
+from app.errors import InvalidRequest, KeyRequired, MalformedBody, ServiceError, TooSlow
+from app.http.headers import ANSWER_HEADERS
+from app.http.request_log import note_refusal
+from app.schemas import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+_HEADERS = {
+    KeyRequired.code: {"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
+    TooSlow.code: {"Connection": "close"},
+}
+
+
+def install(app: FastAPI) -> None:
+    """Give `app` its error handlers."""
+    app.add_exception_handler(ServiceError, _service_error)  # type: ignore[arg-type]  # Both kinds of connection.
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for the errors that an endpoint may answer with, an example for each."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        entry = described.setdefault(
+            error.status,
+            {
+                "description": HTTPStatus(error.status).phrase,
+                "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema(), "examples": {}}},
+            },
+        )
+        entry["content"][MEDIA_TYPE]["examples"][error.code] = {
+            "summary": error.title,
+            "value": Problem(
+                type="about:blank", title=error.title, status=error.status, detail=error.title + ".", code=error.code,
+                request_id="9f0c2d1be7a14c1f8a51f1f4a1f3b0aa", errors=None,
+            ).model_dump(exclude_none=True),
+        }  # fmt: skip
+    return described
+
+
+def _problem(
+    request_id: str, error: ServiceError, detail: str, headers: dict[str, str] | None = None, **extra: Any
+) -> Response:
+    note_refusal(error.code)
+    problem = Problem(
+        type="about:blank",
+        title=error.title,
+        status=error.status,
+        detail=detail,
+        code=error.code,
+        request_id=request_id,
+        **extra,
+    )
+    headers = {"X-Request-ID": problem.request_id, **_HEADERS.get(error.code, {}), **(headers or {})}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    content = problem.model_dump_json(exclude_none=True)
+    return Response(content, status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def _service_error(connection: HTTPConnection, error: Exception) -> Response | None:
+    """Answers a request, or refuses the opening of a WebSocket, where servers may be unable to send more than a code."""
+    assert isinstance(error, ServiceError)
+    response = _problem(connection.state.request_id, error, str(error))
+    if isinstance(connection, WebSocket) and "websocket.http.response" not in connection.scope.get("extensions", {}):
+        await connection.close(1008, error.title)
+        return None
+    return response
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
+    return _problem(
+        request.state.request_id, InvalidRequest(), "The request does not fit this endpoint.", errors=errors
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    plain = ServiceError()
+    plain.status, plain.title, plain.code = status, status.phrase, status.name.lower()
+    return _problem(request.state.request_id, plain, f"{error.detail}.", dict(error.headers or {}))
+
+
+async def _client_gone(request: Request, error: Exception) -> Response:
+    return _problem(
+        request.state.request_id, MalformedBody(), "The client closed the connection before the body was complete."
+    )
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    detail = "Something failed inside the service; the log has the details."
+    return _problem(request.state.request_id, ServiceError(), detail, ANSWER_HEADERS)

@@ -1,0 +1,252 @@
+"""Each request's id, its line of JSON in the log, and its metrics; a trace context is passed on.
+
+Of an upload's content, nothing is logged.
+"""
+
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event, Thread
+from typing import Any, TextIO
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import ServiceError
+from app.http.headers import SECURITY_HEADERS
+from app.http.metrics import Metrics
+from app.observer import Observer
+from app.schemas import Prediction
+
+LOG = logging.getLogger("app.requests")
+
+CLIENT_CLOSED = 499
+"""Status in the log and the metrics when the client hung up before its answer; nobody is sent it."""
+
+SWITCHED = 101
+"""Status of a WebSocket that was opened."""
+
+MOST_PICTURES = 64
+"""Pictures described one by one in a line; a WebSocket sends any number of them in one request."""
+
+MOST_LINES = 10_000
+"""Lines that wait to be written; of more, the oldest are dropped."""
+
+GATHER_SECONDS = 0.05
+"""For which lines are gathered, to be written at once: waking a thread costs more than writing a line."""
+
+CLOSE_SECONDS = 1.0
+"""Given at the end to an output that nobody reads."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+"""Version 00 of W3C Trace Context: trace id, parent id, flags."""
+
+
+@dataclass
+class _Record:
+    """What is known about the request that is being answered.
+
+    Attributes:
+        received: bytes of its body so far.
+        pictures: format, width and height of the first pictures answered.
+        answered: pictures answered.
+        faces: faces found in them.
+        stages: milliseconds by stage, summed over the pictures.
+        refusals: how often by code of the error.
+    """
+
+    received: int = 0
+    pictures: list[tuple[str, int, int]] = field(default_factory=list)
+    answered: int = 0
+    faces: int = 0
+    stages: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+
+
+_current: ContextVar[_Record | None] = ContextVar("record", default=None)
+
+
+def note_refusal(code: str) -> None:
+    """Enter an error's code into the line of the current request, if there is one."""
+    if (record := _current.get()) is not None:
+        record.refusals[code] += 1
+
+
+class RequestObserver(Observer):
+    """Enters pictures, batches and refusals into the metrics and the line of the current request."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def on_picture(self, format: str, prediction: Prediction) -> None:
+        stages = prediction.timings_ms.model_dump(exclude={"total"})
+        for face in prediction.faces:
+            self._metrics.faces.labels(face.emotion).inc()
+        for stage, milliseconds in stages.items():
+            self._metrics.stage_seconds.labels(stage).observe(milliseconds / 1000)
+        if (record := _current.get()) is not None:
+            if len(record.pictures) < MOST_PICTURES:
+                record.pictures.append((format, prediction.image.width, prediction.image.height))
+            record.answered += 1
+            record.faces += len(prediction.faces)
+            record.stages.update(stages)
+
+    def on_batch(self, faces: int) -> None:
+        self._metrics.batch_faces.observe(faces)
+
+    def on_refusal(self, error: ServiceError) -> None:
+        note_refusal(error.code)
+
+
+class RequestLog:
+    """Gives each request an id, its answer that id and the security headers, and the log its line once it is over.
+
+    The id is the client's `X-Request-ID` if that is harmless, else a random one. A W3C `traceparent` is answered with a
+    span of this service.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        record = _Record()
+        _current.set(record)
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+        span = secrets.token_hex(8) if trace else None
+        status = CLIENT_CLOSED
+
+        async def counted_receive() -> Message:
+            message = await receive()
+            record.received += len(message.get("body", b"") or message.get("bytes") or b"")
+            return message
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if trace:
+                    headers["traceparent"] = f"00-{trace[1]}-{span}-{trace[3]}"
+            elif message["type"] == "websocket.accept":
+                status = SWITCHED
+            elif message["type"] == "websocket.close" and status == CLIENT_CLOSED:
+                status = 403  # Closed before it was opened.
+            await send(message)
+
+        try:
+            await self._app(scope, counted_receive, send_with_headers)
+        except Exception:
+            status = 500
+            record.refusals[ServiceError.code] += 1
+            raise
+        finally:
+            about = {"request_id": request_id, **_request(scope), "status": status}
+            if trace:
+                about |= {"trace_id": trace[1], "parent_id": trace[2], "span_id": span}
+            self._finish(record, time.perf_counter() - started, about)
+
+    def _finish(self, record: _Record, seconds: float, about: dict[str, Any]) -> None:
+        self._metrics.requests.labels(about["route"], about["method"], str(about["status"])).inc()
+        self._metrics.request_seconds.labels(about["route"]).observe(seconds)
+        self._metrics.received.inc(record.received)
+        for reason, count in record.refusals.items():
+            self._metrics.refusals.labels(reason).inc(count)
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            **about,
+            "ms": round(1000 * seconds, 2),
+            "bytes": record.received,
+            "pictures": record.answered,
+            "formats": [format for format, _, _ in record.pictures],
+            "sizes": [[width, height] for _, width, height in record.pictures],
+            "faces": record.faces,
+            "stages_ms": {stage: round(milliseconds, 2) for stage, milliseconds in record.stages.items()},
+            "reasons": dict(record.refusals),
+        }
+        LOG.info(json.dumps(line))
+
+
+def _request(scope: Scope) -> dict[str, str]:
+    """The template of the route, or the folder that is mounted there, and the method: never what the client wrote."""
+    route = getattr(scope.get("route"), "path", "/static" if "endpoint" in scope else "unmatched")
+    method = scope.get("method", "WEBSOCKET")
+    return {"route": str(route), "method": method if method in _METHODS or method == "WEBSOCKET" else "OTHER"}
+
+
+class BackgroundHandler(logging.Handler):
+    """Gives the lines to a thread of its own, because whoever writes lets go of the interpreter's lock, and the event
+    loop would have to wait for it under load.
+    """
+
+    def __init__(self, output: TextIO) -> None:
+        super().__init__()
+        self._output = output
+        self._lines: deque[str] = deque(maxlen=MOST_LINES)
+        self._some = Event()
+        self._closing = False
+        self._thread = Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record) + "\n")
+        self._some.set()
+
+    def close(self) -> None:
+        """Write what there is, and end."""
+        self._closing = True
+        self._some.set()
+        self._thread.join(CLOSE_SECONDS)
+        super().close()
+
+    def _work(self) -> None:
+        while not self._closing:
+            self._some.wait()
+            if not self._closing:
+                time.sleep(GATHER_SECONDS)
+            self._some.clear()
+            lines = []
+            while self._lines:
+                lines.append(self._lines.popleft())
+            with suppress(OSError):  # Nobody reads the output; answering is more important.
+                self._output.write("".join(lines))
+                self._output.flush()
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Send the lines to standard output meanwhile, unless the log has been given somewhere else to go."""
+    LOG.setLevel(logging.INFO)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # It remarks on bytes that clients send.
+    if LOG.hasHandlers():
+        yield
+        return
+    LOG.addHandler(handler := BackgroundHandler(sys.stdout))
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        handler.close()

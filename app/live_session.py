@@ -1,0 +1,83 @@
+"""A camera's frames -> expressions in real time: the newest frame wins, faces are followed.
+
+Knows nothing about connections: frames are handed in as they come, answers are taken as they are ready.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+
+from app.analyzer import Analyzer
+from app.concurrency import Admission
+from app.errors import NoFace, ServiceError
+from app.schemas import Face, LiveError, LiveFace, LiveFrame
+from app.vision.geometry import Box
+from app.vision.tracker import Tracker
+
+MAX_FRAME_BYTES = 2 * 2**20
+"""Largest frame: a JPEG of 1920x1080 at the highest quality has half as many."""
+
+FULL_SEARCH_SECONDS = 0.3
+"""From one search of the whole frame to the next; in between, faces are looked for where they were."""
+
+
+class LiveSession:
+    """Works on one frame at a time; of those that come meanwhile it keeps the newest and skips the others."""
+
+    def __init__(self, analyzer: Analyzer, admission: Admission) -> None:
+        self._analyzer = analyzer
+        self._admission = admission
+        self._tracker = Tracker()
+        self._newest: bytes | None = None
+        self._received = 0
+        self._passed = 0
+        self._change = asyncio.Event()
+        self._near: list[Box] = []
+        self._searched = -math.inf
+
+    def offer(self, frame: bytes) -> None:
+        """Hand in the next frame, a picture's file."""
+        self._received += 1
+        self._passed += self._newest is not None
+        self._newest = frame
+        self._change.set()
+
+    async def answers(self) -> AsyncIterator[LiveFrame | LiveError]:
+        """Answer the newest frame, then the one that is newest by then, without an end.
+
+        A frame that cannot be answered gives a `LiveError`, and the next one a new try.
+        """
+        while True:
+            await self._change.wait()
+            self._change.clear()
+            frame, self._newest = self._newest, None
+            if frame is not None:
+                yield await self._answer(frame, self._received)
+
+    async def _answer(self, frame: bytes, number: int) -> LiveFrame | LiveError:
+        now = time.monotonic()
+        if now - self._searched > FULL_SEARCH_SECONDS:
+            self._near, self._searched = [], now
+        answer = await self._analyzer.attempt(frame, self._near, self._admission.admit())
+        if isinstance(answer, NoFace):
+            return LiveFrame(frame=number, passed=self._passed, faces=[])
+        if isinstance(answer, ServiceError):
+            return LiveError(frame=number, passed=self._passed, error=str(answer), code=answer.code)
+        self._near = [face.face_coordinates.box for face in answer.faces]
+        return LiveFrame(
+            frame=number,
+            passed=self._passed,
+            faces=self._followed(answer.faces, now),
+            image=answer.image,
+            timings_ms=answer.timings_ms,
+        )
+
+    def _followed(self, faces: Sequence[Face], now: float) -> list[LiveFace]:
+        found = [(face.face_coordinates.box, np.array(list(face.probabilities.values()), np.float32)) for face in faces]
+        return [
+            LiveFace(id=track.id, **dict(self._analyzer.label(track.box, track.probabilities)))
+            for track in self._tracker.follow(found, now)
+        ]

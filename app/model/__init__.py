@@ -1,0 +1,1 @@
+"""The classifier: its card, its two engines and its batches. Knows no HTTP."""

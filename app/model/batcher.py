@@ -1,0 +1,210 @@
+"""A micro-batcher: many callers share one function that is cheaper on batches.
+
+One thread owns the function. It waits for the first item and takes whatever else is there; nothing waits for company.
+Rarer work on what the function uses can be done in the same thread, between two batches.
+Knows nothing about faces or models.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic, Protocol, TypeVar
+
+from app.errors import ModelStopped, Overloaded
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Answer = TypeVar("Answer")
+
+Output = TypeVar("Output", covariant=True)
+
+_HANG_CHECK_SECONDS = 1.0
+"""Interval of the hang check while the batcher stops, in seconds."""
+
+
+class Results(Protocol[Output]):
+    """A list, or the rows of an array."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Output]: ...
+
+
+class Batcher(Generic[Item, Result]):
+    """Collects items into batches for `run`, which must return one result for each item, in order."""
+
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Results[Result]],
+        *,
+        max_batch: int,
+        max_queued: int,
+        max_seconds: float = math.inf,
+    ) -> None:
+        """
+        Args:
+            run: called in the batcher's own thread only, with 1 to `max_batch` items.
+            max_batch: most items of one call.
+            max_queued: most items waiting; more are refused.
+            max_seconds: one call that takes longer has hung; until it returns, callers are refused.
+        """
+        self._run = run
+        self._max_batch = max_batch
+        self._max_queued = max_queued
+        self._max_seconds = max_seconds
+        self._on_batch: Callable[[int], None] | None = None
+        self._called = math.inf
+        self._queue: deque[tuple[Item, Future[Result]]] = deque()
+        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._change = threading.Condition()
+        self._stopping = True
+        self._thread = threading.Thread()
+
+    @property
+    def alive(self) -> bool:
+        """Whether items are being worked on."""
+        return self._thread.is_alive() and not self._stopping and not self._hung()
+
+    @property
+    def queued(self) -> int:
+        """Items waiting."""
+        return len(self._queue)
+
+    def check_alive(self) -> None:
+        """Refuse what cannot be worked on.
+
+        Raises:
+            ModelStopped: the thread is not running, or has hung.
+        """
+        if not self.alive:
+            raise ModelStopped("The model is not running; the service needs a restart.")
+
+    def start(self, on_batch: Callable[[int], None] | None = None) -> None:
+        """Start the thread, also once more after a stop; `on_batch` is told the size of every batch, in that thread."""
+        self._on_batch = on_batch
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Refuse new items, finish those admitted, and end the thread; a thread that hangs is left behind."""
+        with self._change:
+            self._stopping = True
+            self._change.notify_all()
+        while self._thread.is_alive() and not self._hung():
+            self._thread.join(_HANG_CHECK_SECONDS)
+
+    async def submit(self, items: Sequence[Item], /) -> list[Result]:
+        """Queue `items` together and wait for their results, in order.
+
+        A caller that is cancelled while its items wait takes them back.
+
+        Raises:
+            Overloaded: with all of them, too many items would wait; none was queued.
+            ModelStopped: the thread is not running, or has hung.
+            Exception: what `run` raised for the batch that an item was in.
+        """
+        return await self._results(self._queue, items)
+
+    async def call(self, function: Callable[[], Answer]) -> Answer:
+        """Call `function` in the batcher's own thread, after at most one more batch, and wait for its result.
+
+        Raises:
+            Overloaded, ModelStopped: as for `submit`; a call takes the place of one item.
+            Exception: what `function` raised.
+        """
+        answers: list[Answer] = await self._results(self._calls, [function])
+        return answers[0]
+
+    async def _results(self, queue: "deque[tuple[Any, Future[Any]]]", work: Sequence[Any]) -> list[Any]:
+        futures: list[Future[Any]] = [Future() for _ in work]
+        with self._change:
+            self.check_alive()
+            if len(self._queue) + len(self._calls) + len(work) > self._max_queued:
+                raise Overloaded("Too many faces are waiting for the model; try again shortly.")
+            queue.extend(zip(work, futures, strict=True))
+            self._change.notify_all()
+        waiting = list(map(asyncio.wrap_future, futures))
+        try:
+            while (await asyncio.wait(waiting, timeout=_HANG_CHECK_SECONDS))[1]:
+                if self._hung():
+                    raise ModelStopped("The model has hung; the service needs a restart.")
+        finally:
+            for future in waiting:
+                future.cancel()
+        for error in [future.exception() for future in waiting]:  # asyncio reports errors that nobody looked at.
+            if error is not None:
+                raise error
+        return [future.result() for future in waiting]
+
+    def _hung(self) -> bool:
+        return time.monotonic() - self._called > self._max_seconds
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._change:
+                    while not (self._queue or self._calls or self._stopping):
+                        self._change.wait()
+                    if not (self._queue or self._calls):
+                        return
+                if self._queue:
+                    items, futures = self._take(self._queue, self._max_batch)
+                    if items and self._on_batch is not None:
+                        self._on_batch(len(items))
+                    self._deliver(self._run, items, futures)
+                if self._calls:
+                    self._deliver(_called, *self._take(self._calls, 1))
+        finally:
+            with self._change:
+                self._stopping = True
+                left: list[Future[Any]] = [future for _, future in (*self._queue, *self._calls)]
+                self._queue.clear()
+                self._calls.clear()
+            for future in left:
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(ModelStopped("The model stopped before it came to this picture."))
+
+    def _take(self, queue: "deque[tuple[Any, Future[Any]]]", limit: int) -> tuple[list[Any], list[Future[Any]]]:
+        """Up to `limit` of what waits now, without what was cancelled."""
+        work: list[Any] = []
+        futures: list[Future[Any]] = []
+        with self._change:
+            while queue and len(work) < limit:
+                one, future = queue.popleft()
+                if future.set_running_or_notify_cancel():
+                    work.append(one)
+                    futures.append(future)
+        return work, futures
+
+    def _deliver(
+        self, run: Callable[[list[Any]], Results[Any]], work: list[Any], futures: Sequence[Future[Any]]
+    ) -> None:
+        """Do some work and give one result to each future, or to all of them what the work raised."""
+        if not work:
+            return
+        self._called = time.monotonic()
+        try:
+            results = run(work)
+            if len(results) != len(work):
+                raise RuntimeError(f"{len(work)} items gave {len(results)} results")
+        except Exception as error:  # noqa: BLE001 - whatever the work raises is its callers' answer, and must not end the thread
+            for future in futures:
+                future.set_exception(error)
+            return
+        except BaseException:
+            for future in futures:
+                future.set_exception(ModelStopped("The model stopped while it worked on this picture."))
+            raise
+        finally:
+            self._called = math.inf
+        for future, result in zip(futures, results, strict=True):
+            future.set_result(result)
+
+
+def _called(functions: list[Callable[[], Any]]) -> list[Any]:
+    return [function() for function in functions]

@@ -1,0 +1,182 @@
+"""The model's card: what a model file is, how it was made and how well it does.
+
+Training writes it, loading checks it, `/model` serves it.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.emotions import LABELS
+from app.errors import StartError
+from app.vision.preprocess import INPUT_SIZE
+
+VARIANT_MARGINS = {"bfloat16": 0.002, "int8": 0.003}
+SAME_ANSWER = 0.99
+
+
+class InputSpec(BaseModel):
+    """What the network takes."""
+
+    shape: tuple[int, int, int] = (INPUT_SIZE, INPUT_SIZE, 3)
+    range: tuple[float, float] = (0.0, 1.0)
+    preprocessing: str = (
+        "face box without margin, BT.601 luma, 48x48, enlarged to 96x96, divided by 255, repeated over three channels"
+    )
+
+
+class LabelFigures(BaseModel):
+    """Figures of one label on one set of faces."""
+
+    precision: float
+    recall: float
+    f1: float
+    count: int = Field(description="Faces that have this label.")
+    clear_recall: float | None = Field(None, description="Recall on those of them whose expression is clear.")
+    clear_count: int = Field(0, description="Those faces.")
+
+
+class CalibrationBin(BaseModel):
+    """Faces whose confidence falls into one of 15 equal-width bins."""
+
+    count: int
+    confidence: float = Field(description="Mean confidence in the bin.")
+    accuracy: float = Field(description="Share of right answers in the bin.")
+
+
+class Figures(BaseModel):
+    """What `python -m training.evaluate` measured on one set of faces."""
+
+    data: str
+    count: int = Field(description="Faces measured.")
+    missed: int = Field(description="Pictures in which no face was found; not among the faces measured.")
+    accuracy: float
+    accuracy_interval_95: tuple[float, float] = Field(description="Wilson score interval.")
+    macro_f1: float
+    expected_calibration_error: float = Field(description="15 equal-width bins of confidence.")
+    uncalibrated_error: float = Field(description="The same before the temperature was applied.")
+    calibration: list[CalibrationBin] = Field(description="Bins that hold faces, by confidence.")
+    crowd_agreement: float | None = Field(
+        description="Share of answers that equal the FER+ crowd's top vote, where that is one of the seven labels."
+    )
+    crowd_count: int = Field(description="Faces with such a vote.")
+    clear_accuracy: float | None = Field(
+        None, description="Accuracy on faces whose expression is clear: at least 7 of 10 FER+ voters chose their label."
+    )
+    clear_count: int = Field(0, description="Those faces.")
+    labels: dict[str, LabelFigures]
+    confusion: list[list[int]] = Field(
+        description="Row: label of the data; column: prediction; in the order of labels."
+    )
+    certain_share: float = Field(description="Share of faces whose confidence reaches `certain_from`.")
+    certain_accuracy: float = Field(description="Accuracy on those.")
+    plausible_coverage: float = Field(description="Share of faces whose label is among the plausible ones.")
+    plausible_coverage_verified: float = Field(
+        description="The same on every second face, from the second on; on PublicTest the others set the threshold."
+    )
+    plausible_size: float = Field(description="Mean number of plausible labels.")
+
+
+class Robustness(BaseModel):
+    """Accuracy on a fixed part of one set, after changes to its 48x48 faces that keep the expression."""
+
+    data: str
+    count: int
+    accuracy: float = Field(description="Without any change.")
+    corruptions: dict[str, float] = Field(description="Accuracy by corruption.")
+    same_answer: dict[str, float] = Field(description="Share of unchanged top labels by form of the same face.")
+
+
+class Variant(BaseModel):
+    """A faster variant of the model, measured beside it on PublicTest."""
+
+    accuracy: float
+    same_answer: float = Field(description="Share of faces with the same top label.")
+
+
+class Card(BaseModel):
+    """The `.json` file beside a model file."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    name: str
+    version: str
+    sha256: str = Field(description="Of the model file.")
+    labels: tuple[str, ...] = LABELS
+    input: InputSpec = InputSpec()
+    temperature: float = Field(description="By which the logits were divided; folded into the last layer.")
+    certain_from: float = Field(
+        ge=0, le=1, allow_inf_nan=False, description="Confidence from which an answer counts as certain."
+    )
+    plausible_from: float = Field(
+        ge=0, le=1, allow_inf_nan=False, description="Probability from which a label counts as plausible."
+    )
+    gflop: float = Field(
+        description="Arithmetic for one face, in thousand millions of operations; a multiply-add counts two."
+    )
+    gflop_needed: float = Field(
+        description="The same without the channels that have no influence on the answers, which are left out."
+    )
+    training: list[dict[str, Any]] = Field(description="Flags of each training stage, in order.")
+    evaluation: dict[str, Figures] = Field(description="Figures by name of the set.")
+    robustness: Robustness | None = None
+    int8_sha256: str | None = Field(None, description="Of the int8 variant's file.")
+    forms: dict[str, Variant] = Field({}, description="Faster variants of the model: `bfloat16`, `int8`.")
+
+    def allows(self, variant: str) -> bool:
+        """Whether a variant has the model's accuracy within its margin and gives 99 of 100 faces the same top label."""
+        if variant not in self.forms or "PublicTest" not in self.evaluation:
+            return False
+        one = self.forms[variant]
+        lost = abs(self.evaluation["PublicTest"].accuracy - one.accuracy)
+        return round(lost, 4) <= VARIANT_MARGINS[variant] and one.same_answer >= SAME_ANSWER
+
+    @staticmethod
+    def int8_path_of(model: Path) -> Path:
+        """Where the int8 variant of a model file lies."""
+        return model.with_suffix(".tflite")
+
+    @staticmethod
+    def path_of(model: Path) -> Path:
+        """Where the card of a model file lies."""
+        return model.with_suffix(".json")
+
+    def write(self, model: Path) -> None:
+        """Write the card beside its model file."""
+        self.path_of(model).write_text(self.model_dump_json(indent=2) + "\n")
+
+
+def read_card(model: Path, variant: Literal["int8"] | None = None) -> Card:
+    """Read the card of a model file and check that it is for this file and this service.
+
+    Args:
+        model: the `.keras` file.
+        variant: `int8` to check the file of that variant instead, which then need not have the model file beside it.
+
+    Raises:
+        StartError: a file is missing, unreadable, altered, or made for other labels or another input.
+    """
+    file = model if variant is None else Card.int8_path_of(model)
+    path = Card.path_of(model)
+    for needed in (file, path):
+        if not needed.is_file():
+            raise StartError(f"the model file {needed} is missing")
+    try:
+        card = Card.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise StartError(f"{path} is not a model card: {error.error_count()} fields are wrong") from error
+    if card.labels != LABELS:
+        raise StartError(f"{path} has the labels {', '.join(card.labels)}; the service has {', '.join(LABELS)}")
+    if card.input != InputSpec():
+        raise StartError(f"{path} describes another input than the service prepares")
+    if digest(file) != (card.sha256 if variant is None else card.int8_sha256):
+        raise StartError(f"{file} is not the file that its card describes: the SHA-256 differs")
+    return card
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

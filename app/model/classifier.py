@@ -1,0 +1,229 @@
+"""The VGG16: crops of faces -> probabilities of the seven expressions, on one of two engines.
+
+The only module of the service that imports TensorFlow, Keras or LiteRT, inside its loaders.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import StartError
+from app.model.card import Card, read_card
+from app.model.pruning import pruned
+from app.vision.preprocess import INPUT_SIZE
+
+Engine = Literal["keras", "litert"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+Tensor = NDArray[np.float32]
+Infer = Callable[[Tensor], Tensor]
+
+LARGEST_CALL: dict[Engine, int] = {"keras": 16, "litert": 1}
+"""Most faces that an engine is given at once: more cost memory and save no time."""
+
+EXPLAINED_LAYER = "block5_conv3"
+"""The layer whose activations show which parts of a face speak for a label."""
+
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+class Classifier:
+    """A loaded model and its card. `predict` and `explain` are meant for one thread at a time."""
+
+    _network: Any = None
+
+    def __init__(
+        self, path: Path, engine: Engine = "keras", precision: Precision = "auto", threads: int | None = None
+    ) -> None:
+        """Load the model at `path`, or its int8 variant beside it, and check it against its card.
+
+        Args:
+            path: the `.keras` file; the `litert` engine reads the `.tflite` file of the same name instead.
+            engine: `keras` or `litert`.
+            precision: of the `keras` engine; `auto` takes bfloat16 where the processor computes it and the card shows
+                that it answers the same.
+            threads: that one call uses; as many as there are processors when None.
+
+        Raises:
+            StartError: the file or its card is missing, truncated, altered or for another service.
+        """
+        self._largest = LARGEST_CALL[engine]
+        if engine == "litert":
+            self.card = read_card(path, "int8")
+            self.precision = "int8"
+            self._infer = _load_litert(Card.int8_path_of(path), threads)
+        else:
+            self.card = read_card(path)
+            automatic = "bfloat16" if computes_bfloat16() and self.card.allows("bfloat16") else "float32"
+            self.precision = automatic if precision == "auto" else precision
+            self._network = _load_keras(path, self.precision, threads)
+            self._infer = _frozen(self._network)
+
+    def warm(self) -> None:
+        """Run the smallest and the largest call once, so that no request pays for it."""
+        for size in {1, self._largest}:
+            self.predict(np.zeros((size, INPUT_SIZE, INPUT_SIZE, 3), np.float32))
+
+    def predict(self, crops: Sequence[Tensor] | Tensor, /) -> Tensor:
+        """Classify crops of faces.
+
+        Args:
+            crops: float32 [N, 96, 96, 3] or N of [96, 96, 3], in [0, 1], from `app.vision.preprocess.model_input`; any N.
+
+        Returns:
+            float32 [N, 7] probabilities in the order of `app.emotions.LABELS`; rows sum to 1.
+        """
+        crops = np.asarray(crops)
+        if 0 < len(crops) <= self._largest:
+            return self._infer(crops)
+        parts = [self._infer(crops[start : start + self._largest]) for start in range(0, len(crops), self._largest)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.card.labels)), np.float32)
+
+    @property
+    def explains(self) -> bool:
+        """Whether `explain` works: the keras engine keeps a network with gradients."""
+        return self._network is not None
+
+    def explain(self, crop: Tensor, label: int, /) -> Tensor:
+        """Which parts of a face speak for a label: Grad-CAM (Selvaraju et al. 2017).
+
+        Args:
+            crop: float32 [96, 96, 3] in [0, 1].
+            label: index into `app.emotions.LABELS`.
+
+        Returns:
+            float32 [m, m], a coarse map over the face; above zero is evidence for the label, below zero against it. The
+            paper's last step, dropping what is below zero, is left to whoever draws it.
+        """
+        import tensorflow as tf  # noqa: PLC0415
+
+        names = [layer.name for layer in self._network.layers]
+        first = names.index(EXPLAINED_LAYER) + 1
+        x = tf.constant(crop[np.newaxis])
+        for layer in self._network.layers[1:first]:
+            x = layer(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = x
+            for layer in self._network.layers[first:]:
+                y = layer(y)
+            score = tf.math.log(tf.maximum(y[0, label], 1e-30))
+        weights = tf.reduce_mean(tape.gradient(score, x), axis=(1, 2), keepdims=True)
+        return np.asarray(tf.cast(tf.reduce_sum(weights * x, axis=-1)[0], tf.float32))
+
+
+def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16; False where that cannot be read."""
+    if not cpuinfo.is_file():
+        return False
+    flags = [line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")]
+    return bool(flags) and not BFLOAT16_FLAGS.isdisjoint(flags[0].split())
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Meanwhile `module` cannot be imported, unless it was before."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TEST_TMPDIR", os.devnull)  # absl would look for a writable folder at import, and insist.
+    with _hidden("jax"):  # TensorFlow's converter imports it where it is installed: a second and 0.1 GB for nothing.
+        import keras  # noqa: PLC0415
+        import tensorflow as tf  # noqa: PLC0415
+
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StartError(f"{path} is not a readable Keras model") from error
+    if model.input_shape[1:] != (INPUT_SIZE, INPUT_SIZE, 3):
+        raise StartError(f"{path} takes {model.input_shape[1:]}; the service prepares {(INPUT_SIZE, INPUT_SIZE, 3)}")
+    model = pruned_network(model, precision)
+    gc.collect()  # The network of the file has reference cycles; its weights would stay in memory for long.
+    return model
+
+
+def pruned_network(model: Any, precision: str = "float32") -> Any:
+    """The same Keras network without the channels that have no influence on its probabilities.
+
+    Args:
+        model: a plain chain of layers.
+        precision: `float32` or `bfloat16`, of weights and activations; those of the last layer stay float32.
+    """
+    import keras  # noqa: PLC0415
+
+    layers = [layer for layer in model.layers if layer.weights]
+    weights = list(pruned([layer.get_weights() for layer in layers]))
+    sizes = {layer.name: len(bias) for layer, (_, bias) in zip(layers, weights, strict=True)}
+
+    def clone(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer is not model.layers[-1] and not isinstance(layer, keras.layers.InputLayer):
+            config["dtype"] = precision
+        if layer.name in sizes:
+            config["filters" if "filters" in config else "units"] = sizes[layer.name]
+        return type(layer).from_config(config)
+
+    smaller = keras.models.clone_model(model, clone_function=clone)
+    smaller.set_weights([part for layer in weights for part in layer])
+    return smaller
+
+
+def _frozen(network: Any) -> Infer:
+    """The network as one graph for any number of crops, with its weights as constants.
+
+    oneDNN brings constant weights into its own order once, variables at every call: a third of the time of one face.
+    """
+    import tensorflow as tf  # noqa: PLC0415
+
+    weights = [variable.numpy() for variable in network.trainable_variables]
+    others = [variable.numpy() for variable in network.non_trainable_variables]
+    with tf.Graph().as_default() as graph:
+        crops = tf.compat.v1.placeholder(tf.float32, (None, INPUT_SIZE, INPUT_SIZE, 3))
+        constants = [[tf.constant(value) for value in values] for values in (weights, others)]
+        probabilities, _ = network.stateless_call(*constants, crops, training=False)
+    config = tf.compat.v1.ConfigProto()
+    # The rewriting of graphs copies the constants many times over: 0.4 GB and two seconds, to save a twentieth.
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    infer: Infer = tf.compat.v1.Session(graph=graph, config=config).make_callable(probabilities, [crops])
+    return infer
+
+
+def _load_litert(path: Path, threads: int | None) -> Infer:
+    """The int8 variant ends in logits; their softmax is taken here, in float32, so that no probability is rounded."""
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
+    try:
+        interpreter = Interpreter(str(path), num_threads=threads or os.cpu_count())
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise StartError(f"{path} is not a readable LiteRT model") from error
+    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def infer(crops: Tensor) -> Tensor:
+        interpreter.set_tensor(source, crops)
+        interpreter.invoke()
+        logits = interpreter.get_tensor(target)
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
+
+    return infer

@@ -1,0 +1,32 @@
+"""Which channels of a chain of layers have any influence on its outputs. Works on arrays alone."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = NDArray[np.float32]
+Layer = tuple[Weights, Weights]
+"""Kernel [..., inputs, outputs] and bias [outputs] of a convolution or a dense layer."""
+
+
+def pruned(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """The same chain without the channels that all following layers multiply by zero; its outputs stay the same.
+
+    Args:
+        layers: in order. Between them may stand what treats all channels alike, such as ReLU, pooling and a flattening
+            whose last axis is the channels.
+
+    Returns:
+        The layers in order, with as many outputs as before in the last one, and at least one in each.
+    """
+    kept = [np.ones(len(layers[-1][1]), bool)]
+    for (kernel, _), (_, before) in zip(layers[:0:-1], layers[-2::-1], strict=True):
+        matters = (kernel[..., kept[0]] != 0).any(axis=-1).reshape(-1, len(before)).any(axis=0)
+        matters[0] |= not matters.any()
+        kept.insert(0, matters)
+    inputs = np.ones(layers[0][0].shape[-2], bool)
+    for (kernel, bias), outputs in zip(layers, kept, strict=True):
+        rows = np.tile(inputs, kernel.shape[-2] // len(inputs))
+        yield kernel[..., rows, :][..., outputs], bias[outputs]
+        inputs = outputs

@@ -1,0 +1,105 @@
+"""Pictures in, pictures out."""
+
+from enum import StrEnum
+from typing import Annotated, Any, get_args
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+
+from app import errors
+from app.emotions import LABELS
+from app.http.problem_details import responses
+from app.routers.dependencies import AnalyzerDep
+from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS
+from app.routers.uploads import ONE_FILE_BODY, OneFile
+from app.vision.drawing import FileFormat
+
+router = APIRouter(tags=["pictures"])
+
+Label = StrEnum("Label", [(name, name) for name in LABELS])  # type: ignore[misc]
+
+_MEDIA_TYPES: dict[FileFormat, str] = {form: f"image/{form.lower()}" for form in get_args(FileFormat)}
+
+
+def accepted_format(accept: str) -> FileFormat:
+    """The picture format that an `Accept` header asks for (RFC 9110, 12.5.1); JPEG where it does not mind.
+
+    Raises:
+        NotAcceptable: it wants neither JPEG nor PNG.
+    """
+    weights: dict[str, float] = {}
+    for entry in accept.split(","):
+        media_type, *parameters = (part.strip().lower() for part in entry.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        weights[media_type] = float(quality) if quality.replace(".", "", 1).isdecimal() else 0.0
+    if not accept.strip():
+        weights = {"*/*": 1.0}
+
+    def weight(form: FileFormat) -> float:
+        ranges = (_MEDIA_TYPES[form], "image/*", "*/*")
+        return next((weights[one] for one in ranges if one in weights), 0.0)
+
+    best = max(_MEDIA_TYPES, key=weight)
+    if not weight(best):
+        raise errors.NotAcceptable("The picture comes as image/jpeg or image/png.")
+    return best
+
+
+async def _accepted(accept: Annotated[str, Header(description="`image/jpeg` or `image/png`.")] = "") -> FileFormat:
+    return accepted_format(accept)
+
+
+async def _check_explains(analyzer: AnalyzerDep) -> None:
+    analyzer.check_explains()
+
+
+def _picture(description: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
+    schema = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"description": description, "content": dict.fromkeys(media_types, schema)}}
+
+
+@router.post(
+    "/predict/annotated",
+    response_class=Response,
+    openapi_extra=ONE_FILE_BODY,
+    responses={
+        **responses(errors.NotAcceptable, *PICTURE_ERRORS, *COMMON_ERRORS),
+        **_picture("The picture, upright, with every face's box, label and probabilities.", *_MEDIA_TYPES.values()),
+    },
+)
+async def predict_annotated(form: Annotated[FileFormat, Depends(_accepted)], upload: OneFile) -> Response:
+    """Answer one picture as `/predict` does, drawn over the picture itself.
+
+    JPEG, or PNG where `Accept` prefers it. Nothing of the upload but its pixels is in the answer.
+    """
+    _, picture = await upload.analyzer.annotate(upload.file.data, form)
+    return Response(picture, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept"})
+
+
+@router.post(
+    "/explain",
+    response_class=Response,
+    openapi_extra=ONE_FILE_BODY,
+    dependencies=[Depends(_check_explains)],
+    responses={
+        **responses(errors.NotSupported, *PICTURE_ERRORS, *COMMON_ERRORS),
+        **_picture("The face with heat over it; headers name what it explains.", "image/png"),
+    },
+)
+async def explain(
+    upload: OneFile,
+    face: Annotated[int, Query(ge=0, description="Number of the face; 0 is the largest.")] = 0,
+    label: Annotated[Label | None, Query(description="What to explain; the most probable label by default.")] = None,
+) -> Response:
+    """Show which parts of one face speak for a label (Grad-CAM, Selvaraju et al. 2017), on the keras engine.
+
+    `X-Emotion` is the label explained, `X-Probability` its probability, `X-Face` the number of the face and `X-Faces`
+    how many there are.
+    """
+    explanation = await upload.analyzer.explain(upload.file.data, face, label)
+    headers = {
+        "X-Emotion": explanation.label,
+        "X-Probability": f"{explanation.face.probabilities[explanation.label]:.4f}",
+        "X-Face": str(face),
+        "X-Faces": str(explanation.faces),
+    }
+    return Response(explanation.image, media_type="image/png", headers=headers)

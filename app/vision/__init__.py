@@ -1,0 +1,1 @@
+"""Pictures and the faces in them. Knows no HTTP, model or settings."""

@@ -1,0 +1,279 @@
+"""A picture's file -> upright pixels, within limits.
+
+Formats are recognised by content; names and declared types are never looked at.
+"""
+
+import math
+import struct
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+
+from app.errors import FileTooLarge, InvalidImage, TooManyPixels, UnsupportedFormat
+from app.vision import image_guard
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF")
+"""Pillow's names of what is accepted; of an animation, the first frame."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif"})
+"""Of files that are taken from folders and archives; a file that is named itself is always tried."""
+
+_OTHERS = (
+    ("TIFF", 0, (b"II*\0", b"MM\0*")),
+    ("HEIC", 4, (b"ftypheic", b"ftypheix", b"ftypheim", b"ftypheis", b"ftypmif1", b"ftypmsf1", b"ftyphevc")),
+    ("JPEG XL", 0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
+    ("JPEG 2000", 0, (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")),
+    ("Photoshop", 0, (b"8BPS",)),
+    ("icon", 0, (b"\0\0\1\0",)),
+    ("PDF", 0, (b"%PDF",)),
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_SIDEWAYS = range(5, 9)
+"""EXIF orientations that exchange width and height."""
+
+_PNG_EXIF = (b"eXIf", b"tEXtRaw profile", b"zTXtRaw profile", b"iTXtRaw profile", b"iTXtXML:", b"tEXtXML:")
+"""How those chunks of a PNG begin that may tell an orientation."""
+
+_CORRUPT = (
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    EOFError,
+    struct.error,
+)
+"""What Pillow's decoders raise on bytes that are not what their header promises."""
+
+_STRIP = 256
+"""Rows that are converted at once."""
+
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and is not a setting; `Picture` checks before decoding.
+
+
+class Limits(NamedTuple):
+    """What one picture may cost; checked before the work that each bounds.
+
+    Attributes:
+        max_bytes: of its file.
+        max_pixels: width x height.
+    """
+
+    max_bytes: int
+    max_pixels: int
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise TooManyPixels where a picture is too large."""
+        if width * height > self.max_pixels:
+            raise TooManyPixels(
+                f"A picture may have at most {self.max_pixels} pixels; this one has {width} x {height}."
+            )
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name is that of a picture."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+class PixelPicture:
+    """A picture that is decoded already, with the methods of `Picture`.
+
+    Attributes:
+        width, height: in pixels.
+        format: `pixels`.
+    """
+
+    format = "pixels"
+
+    def __init__(self, pixels: NDArray[np.uint8], limits: Limits) -> None:
+        """Check the size.
+
+        Args:
+            pixels: uint8 [H, W, 3] RGB, upright, 0..255.
+            limits: of pixels.
+
+        Raises:
+            TooManyPixels.
+        """
+        self._pixels = pixels
+        self.height, self.width = pixels.shape[:2]
+        limits.check_size(self.width, self.height)
+
+    def rgb(self, short_side: int | None = None) -> NDArray[np.uint8]:
+        """The pixels themselves, whatever `short_side` would allow."""
+        return self._pixels
+
+    def luma(self, short_side: int | None = None) -> NDArray[np.uint8]:
+        """The pixels in grey (ITU-R BT.601): uint8 [H, W]."""
+        return np.asarray(cv2.cvtColor(self._pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+class Picture:
+    """A picture's file whose header is in order. Pixels are decoded when they are asked for.
+
+    Attributes:
+        width, height: of the upright picture, in pixels.
+        format: one of `FORMATS`.
+    """
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        """Check the header.
+
+        Args:
+            data: a JPEG, PNG, WebP, AVIF, BMP or GIF file.
+            limits: of bytes, checked before the header is parsed; of pixels, before any is decoded.
+
+        Raises:
+            InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels.
+        """
+        if len(data) > limits.max_bytes:
+            raise FileTooLarge(f"A picture may have at most {limits.max_bytes} bytes; this one has {len(data)}.")
+        if not data:
+            raise InvalidImage("The file is empty.")
+        image_guard.check(data)
+        self._data = data
+        with self._open() as picture:
+            self.format = str(picture.format)
+            width, height = picture.size
+            limits.check_size(width, height)
+            orientation = _orientation(picture, data)
+        self._turn = _UPRIGHT.get(orientation)
+        self.width, self.height = (height, width) if orientation in _SIDEWAYS else (width, height)
+
+    def rgb(self, short_side: int | None = None) -> NDArray[np.uint8]:
+        """The picture as a person would see it.
+
+        The EXIF orientation is applied, transparency is composited on white, an embedded colour profile is converted
+        to sRGB, and 16-bit samples are scaled to 8.
+
+        Args:
+            short_side: the least that the shorter side may have, as for `luma`. Full size when None.
+
+        Returns:
+            uint8 [h, w, 3], 0..255, with h and w those of the picture or a fraction of them.
+
+        Raises:
+            InvalidImage: it is truncated or corrupt.
+        """
+        with self._open() as picture:
+            if short_side is not None:
+                _reduce(picture, None, short_side)
+            return self._upright(_to_rgb(_loaded(picture)))
+
+    def luma(self, short_side: int | None = None) -> NDArray[np.uint8]:
+        """The same in grey (ITU-R BT.601), reduced while decoding where the format can.
+
+        Args:
+            short_side: the least that the shorter side may have; a JPEG is then decoded at half, a quarter or an eighth
+                of its size, straight to grey. Full size when None.
+
+        Returns:
+            uint8 [h, w], 0..255, with h and w those of the picture or a fraction of them.
+
+        Raises:
+            InvalidImage: it is truncated or corrupt.
+        """
+        with self._open() as picture:
+            plain = picture.format == "JPEG" and "icc_profile" not in picture.info
+            if short_side is not None:
+                _reduce(picture, "L" if plain else None, short_side)
+            colours = _loaded(picture)
+            return self._upright(colours if colours.mode == "L" and plain else _to_grey(colours))
+
+    def _open(self) -> ImageFile.ImageFile:
+        try:
+            return Image.open(BytesIO(self._data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise _unidentified(self._data) from None
+        except _CORRUPT as error:
+            raise InvalidImage("The picture's header is corrupt.") from error
+
+    def _upright(self, picture: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(picture if self._turn is None else picture.transpose(self._turn))
+
+
+def _reduce(picture: ImageFile.ImageFile, mode: str | None, short_side: int) -> None:
+    """Have a JPEG decoded at a fraction of its size; other formats cannot be."""
+    if picture.format == "JPEG":
+        width, height = picture.size
+        factor = short_side / min(width, height)
+        picture.draft(mode, (math.ceil(width * factor), math.ceil(height * factor)))
+
+
+def _loaded(picture: ImageFile.ImageFile) -> ImageFile.ImageFile:
+    try:
+        picture.load()
+    except _CORRUPT as error:
+        raise InvalidImage("The picture is truncated or corrupt.") from error
+    return picture
+
+
+def _unidentified(data: bytes) -> InvalidImage | UnsupportedFormat:
+    accepted = "JPEG, PNG, WebP, AVIF, BMP and GIF"
+    for name, offset, signatures in _OTHERS:
+        if data[offset:].startswith(signatures):
+            return UnsupportedFormat(f"{name} is not supported; {accepted} are.")
+    if b"<svg" in data[:1024].lower():
+        return UnsupportedFormat(f"SVG is not supported; {accepted} are.")
+    return InvalidImage(f"The file is not a picture of a known format; {accepted} are supported.")
+
+
+def _orientation(picture: ImageFile.ImageFile, data: bytes) -> int:
+    if picture.format == "PNG" and not any(chunk.startswith(_PNG_EXIF) for chunk in image_guard.png_chunks(data)):
+        return 1  # Pillow would decode all pixels to look for it behind them.
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except _CORRUPT:
+        return 1
+
+
+def _to_grey(picture: Image.Image) -> Image.Image:
+    """In strips, because each step on the way to grey is a copy."""
+    width, height = picture.size
+    grey = Image.new("L", picture.size)
+    for top in range(0, height, _STRIP):
+        strip = picture.crop((0, top, width, min(top + _STRIP, height)))
+        grey.paste(_to_rgb(strip).convert("L"), (0, top))
+    return grey
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):
+        samples = np.asarray(picture).astype(np.float32) / 257
+        return Image.fromarray(np.clip(samples, 0, 255).round().astype(np.uint8)).convert("RGB")
+    profile = picture.info.get("icc_profile")
+    if picture.has_transparency_data:
+        layers = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
+    if picture.mode not in ("RGB", "L", "CMYK"):
+        picture = picture.convert("RGB")
+    return _to_srgb(picture, profile) if profile else picture.convert("RGB")
+
+
+def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        converted = ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
+    except (ImageCms.PyCMSError, *_CORRUPT):
+        converted = None  # A profile that cannot be read, or is for another colour space, is as good as none.
+    return picture.convert("RGB") if converted is None else converted

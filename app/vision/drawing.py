@@ -1,0 +1,243 @@
+"""Pictures that show an answer: boxes, labels and probability bars, and heat over a face.
+
+What it writes carries the pixels and no metadata.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from io import BytesIO
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+
+from app.emotions import EMOTIONS
+from app.schemas import Face, ImageSize
+from app.vision.geometry import Box
+
+FileFormat = Literal["JPEG", "PNG"]
+Pixels = NDArray[np.uint8]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+MAX_PIXELS = 4_000_000
+"""A larger picture is reduced to this many pixels."""
+
+SHORT_SIDE = 480
+"""A smaller picture is enlarged to this short side, so that text has room, in pixels."""
+
+HEAT_SIDE = 384
+"""Side of the picture of one face with heat over it, in pixels."""
+
+COLOURS: dict[str, str] = {emotion.name: emotion.colour for emotion in EMOTIONS}
+
+_INK, _PAPER = "#14161c", "#ffffff"
+_PLATE = (20, 22, 28, 215)
+_TRACK = (255, 255, 255, 45)
+_LONGEST = 16_000
+_QUALITY = 90
+
+
+class _Plan(NamedTuple):
+    """Where one face's drawing goes, in pixels of the drawing.
+
+    Attributes:
+        face: what is drawn.
+        box: around the face.
+        text: height of its letters.
+        panel: of the bars with their names; None where it finds no room.
+    """
+
+    face: Face
+    box: Box
+    text: int
+    panel: Box | None
+
+
+def drawing_size(size: ImageSize) -> tuple[int, int]:
+    """Width and height at which a picture of `size` is drawn, in pixels."""
+    pixels, short, long = size.width * size.height, min(size.width, size.height), max(size.width, size.height)
+    factor = min(max(1, SHORT_SIDE / short), math.sqrt(MAX_PIXELS / pixels), _LONGEST / long)
+    return max(1, round(size.width * factor)), max(1, round(size.height * factor))
+
+
+def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face]) -> Image.Image:
+    """Draw the faces of a picture over it: box, label and a bar for each probability.
+
+    Bars stand beside their face where that hides no other. A face that fills its picture gets a margin for them; one
+    among others without such room gets a strip, divided by probability, along the lower edge of its box.
+
+    Args:
+        pixels: uint8 [h, w, 3] RGB, the upright picture or a reduced copy of it.
+        size: of the upright picture, in whose pixels the faces' coordinates are.
+        faces: largest first.
+
+    Returns:
+        RGB, of `drawing_size(size)`, and wider where there is a margin.
+    """
+    width, height = drawing_size(size)
+    picture = _resized(pixels, width, height)
+    plans = _planned(faces, size, width, height)
+    if len(plans) == 1 and plans[0].panel is None:
+        panel = _panel_size(plans[0].text)
+        gap = round((height - panel[1]) / 2)
+        if gap >= 0:
+            plans = [plans[0]._replace(panel=Box(width + plans[0].text // 2, gap, *panel))]
+            picture = ImageOps.expand(picture, (0, 0, panel[0] + 2 * (plans[0].text // 2), 0), _INK)
+    draw = ImageDraw.Draw(picture, "RGBA")
+    for plan in reversed(plans):
+        _draw_box(draw, plan)
+    for plan in plans:
+        _draw_tag(draw, plan, width)
+    return picture
+
+
+def draw_heat(pixels: Pixels, heat: NDArray[np.float32], side: int = HEAT_SIDE) -> Image.Image:
+    """Lay heat over a face.
+
+    Args:
+        pixels: uint8 [h, w, 3] RGB, the face.
+        heat: float32 [m, n], evidence for a label; what is not above zero is left as it is.
+
+    Returns:
+        RGB, `side` x `side`: the face in grey, tinted from blue (some) to red (the most), clear where there is none.
+    """
+    grey = np.asarray(_resized(pixels, side, side).convert("L"), np.float32)[..., np.newaxis]
+    fine = np.maximum(cv2.resize(np.maximum(heat, 0), (side, side), interpolation=cv2.INTER_CUBIC), 0)
+    share = np.asarray(fine / max(float(fine.max()), 1e-12), np.float32)
+    tint = cv2.applyColorMap(np.round(share * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].astype(np.float32)
+    weight = (0.65 * np.minimum(share * 2, 1))[..., np.newaxis]
+    return Image.fromarray(np.round(grey * (1 - weight) + tint * weight).astype(np.uint8))
+
+
+def encoded(picture: Image.Image, form: FileFormat) -> bytes:
+    """A drawing as a file's bytes, without metadata."""
+    stream = BytesIO()
+    if form == "JPEG":
+        picture.save(stream, "JPEG", quality=_QUALITY)
+    else:
+        picture.save(stream, "PNG", compress_level=3)
+    return stream.getvalue()
+
+
+@cache
+def font(size: int) -> Font:
+    """Pillow's own font with letters of `size` pixels."""
+    return ImageFont.load_default(size)
+
+
+def readable_on(colour: str) -> str:
+    """Black or white, whichever stands out more from `colour` (WCAG 2 relative luminance)."""
+    channels = [value / 255 for value in ImageColor.getrgb(colour)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return _INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else _PAPER
+
+
+def _resized(pixels: Pixels, width: int, height: int) -> Image.Image:
+    shrinks = width * height < pixels.shape[0] * pixels.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return Image.fromarray(cv2.resize(pixels, (width, height), interpolation=interpolation))
+
+
+def _planned(faces: Sequence[Face], size: ImageSize, width: int, height: int) -> list[_Plan]:
+    short = min(width, height)
+    boxes = [face.face_coordinates.box.scaled(width / size.width, height / size.height) for face in faces]
+    plans: list[_Plan] = []
+    panels: list[Box] = []
+    for face, box in zip(faces, boxes, strict=True):
+        text = round(min(max(box.width * 0.085, 12, short * 0.016), max(short * 0.035, 12)))
+        panel = _panel(box, text, (width, height), [_with_tag(one, text) for one in boxes], panels)
+        if panel is not None:
+            panels.append(panel)
+        plans.append(_Plan(face, box, text, panel))
+    return plans
+
+
+def _panel(box: Box, text: int, bounds: tuple[int, int], faces: Sequence[Box], panels: Sequence[Box]) -> Box | None:
+    """Where the bars go: beside, under or over the face, inside the picture, and over nothing else that matters."""
+    (width, height), gap = _panel_size(text), max(2, text // 3)
+    middle = box.x + (box.width - width) // 2
+    places = [
+        (box.x + box.width + gap, box.y),
+        (box.x - gap - width, box.y),
+        (middle, box.y + box.height + gap),
+        (middle, box.y - round(text * 1.6) - gap - height),
+    ]
+    for x, y in places:
+        left, top = min(max(x, 0), bounds[0] - width), min(max(y, 0), bounds[1] - height)
+        panel = Box(left, top, width, height)
+        if left < 0 or top < 0 or any(_meet(panel, other) for other in (*faces, *panels)):
+            continue
+        return panel
+    return None
+
+
+def _panel_size(text: int) -> tuple[int, int]:
+    return round(text * 11.5), round(text * 9.8)
+
+
+def _with_tag(box: Box, text: int) -> Box:
+    above = round(text * 1.6)
+    return Box(box.x, box.y - above, box.width, box.height + above)
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return (
+        one.x < other.x + other.width
+        and other.x < one.x + one.width
+        and one.y < other.y + other.height
+        and other.y < one.y + one.height
+    )
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, plan: _Plan) -> None:
+    box, stroke = plan.box, max(2, round(plan.text * 0.18))
+    left, top, right, bottom = box.x, box.y, box.x + box.width - 1, box.y + box.height - 1
+    edge = max(1, stroke // 2)
+    draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), outline=_PLATE, width=stroke + 2 * edge)
+    draw.rectangle((left, top, right, bottom), outline=COLOURS[plan.face.emotion], width=stroke)
+    if plan.panel is not None:
+        _draw_bars(draw, plan.panel, plan.text, plan.face)
+    else:
+        _draw_strip(draw, box, max(4, round(plan.text * 0.6)), plan.face.probabilities)
+
+
+def _draw_bars(draw: ImageDraw.ImageDraw, panel: Box, text: int, face: Face) -> None:
+    probabilities = face.probabilities
+    corners = (panel.x, panel.y, panel.x + panel.width - 1, panel.y + panel.height - 1)
+    stroke = max(1, round(text * 0.09))
+    draw.rounded_rectangle(corners, radius=text // 3, fill=_PLATE, outline=COLOURS[face.emotion], width=stroke)
+    row, pad = (panel.height - text * 0.7) / len(probabilities), text * 0.45
+    names, numbers = text * 4.9, text * 2.6
+    start, full = panel.x + pad + names, panel.width - 2 * pad - names - numbers
+    for number, (name, probability) in enumerate(probabilities.items()):
+        middle = panel.y + text * 0.35 + (number + 0.5) * row
+        draw.text((panel.x + pad, middle), name, _PAPER, font(text), anchor="lm")
+        top, bottom = round(middle - text * 0.3), round(middle + text * 0.3)
+        draw.rectangle((round(start), top, round(start + full), bottom), fill=_TRACK)
+        if probability * full >= 0.5:
+            draw.rectangle((round(start), top, round(start + probability * full), bottom), fill=COLOURS[name])
+        edge = panel.x + panel.width - pad
+        draw.text((edge, middle), f"{probability:.0%}", _PAPER, font(text), anchor="rm")
+
+
+def _draw_strip(draw: ImageDraw.ImageDraw, box: Box, height: int, probabilities: dict[str, float]) -> None:
+    done, bottom = 0.0, box.y + box.height - 1
+    for name, probability in probabilities.items():
+        left, right = (round(box.x + share * (box.width - 1)) for share in (done, done + probability))
+        if right > left:
+            draw.rectangle((left, bottom - height, right, bottom), fill=COLOURS[name])
+        done += probability
+
+
+def _draw_tag(draw: ImageDraw.ImageDraw, plan: _Plan, width: int) -> None:
+    face, box, text = plan.face, plan.box, plan.text
+    words = f"{face.emotion}{'' if face.certain else '?'} {face.confidence:.0%}"
+    wide, high = math.ceil(draw.textlength(words, font(text)) + text * 0.8), round(text * 1.5)
+    left = max(0, min(box.x, width - 1 - wide))
+    top = box.y - high if box.y >= high else box.y
+    colour = COLOURS[face.emotion]
+    draw.rectangle((left, top, left + wide, top + high), fill=colour)
+    draw.text((left + text * 0.4, top + high / 2), words, readable_on(colour), font(text), anchor="lm")

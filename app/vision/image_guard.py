@@ -1,0 +1,108 @@
+"""Counts what a picture file consists of, before a parser spends time on each part of it.
+
+Parsers take segments, chunks and blocks one by one, and a progressive JPEG goes over the whole picture once for each
+scan: a small file can hold millions of the one and hundreds of the other. Knows nothing about pixels.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from app.errors import InvalidImage
+
+MAX_PARTS = 10_000
+"""Most segments, chunks or blocks of a file. Photographs have tens; a file of this many is parsed in milliseconds."""
+
+MAX_SCANS = 24
+"""Most scans of a JPEG. Encoders write ten for a progressive picture, eighteen for one in CMYK."""
+
+_SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""In the data of a JPEG's scan, what begins the next segment; neither a stuffed byte nor a restart marker does."""
+
+_SOS, _EOI = 0xDA, 0xD9
+_SCAN = bytes([0xFF, _SOS])
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_SEQUENTIAL = frozenset({0xC0, 0xC1})
+"""Frames that are one scan, if that has all components; what follows it is not decoded."""
+
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers of a JPEG that have no body."""
+
+
+def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS) -> None:
+    """Refuse a file of more parts than pictures have.
+
+    Args:
+        data: a file; of formats other than JPEG, PNG and GIF nothing is counted, since their parsers do not loop.
+        max_parts: most segments, chunks or blocks.
+        max_scans: most scans of a JPEG.
+
+    Raises:
+        InvalidImage: there are more.
+    """
+    parts = scans = 0
+    if data.startswith(b"\xff\xd8"):
+        parts, scans = _jpeg_parts(data, max_parts, max_scans)
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        parts = sum(1 for _ in islice(png_chunks(data), max_parts + 1))
+    elif data.startswith((b"GIF87a", b"GIF89a")):
+        parts = sum(1 for _ in islice(_gif_blocks(data), max_parts + 1))
+    if parts > max_parts:
+        raise InvalidImage(f"The file consists of more than {max_parts} parts.")
+    if scans > max_scans:
+        raise InvalidImage(f"A JPEG may have at most {max_scans} scans.")
+
+
+def png_chunks(data: bytes) -> Iterator[bytes]:
+    """The name of each chunk of a PNG, with the first bytes of its body."""
+    at = 8
+    while at < len(data):
+        yield data[at + 4 : at + 40]
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+
+
+def _jpeg_parts(data: bytes, max_parts: int, max_scans: int) -> tuple[int, int]:
+    """Parts and scans up to the first scan; up to the last, if there may be too many. Stops where one is too many.
+
+    Bytes between segments count as parts: parsers skip them one by one as well.
+    """
+    parts = scans = 0
+    at, frame = 2, (0, 0)
+    while at + 1 < len(data) and parts <= max_parts and scans <= max_scans:
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0x00, 0xFF):
+            at += 1
+        elif marker == _EOI and scans:
+            break
+        elif marker in _ALONE or marker == _EOI:
+            at += 2
+        else:
+            if marker in _FRAMES:
+                frame = (marker, data[at + 9] if at + 9 < len(data) else 0)
+            single = frame[0] in _SEQUENTIAL and data[at + 4 : at + 5] == bytes(frame[1:])
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            if marker == _SOS:
+                scans += 1
+                # Other bytes may look like a scan too; only if there are many of them is it worth a closer look.
+                if scans == 1 and (single or data.count(_SCAN, at) < max_scans):
+                    return parts + 1, scans
+        parts += 1
+        if scans:
+            following = _SEGMENT.search(data, at)
+            at = len(data) if following is None else following.start()
+    return parts, scans
+
+
+def _gif_blocks(data: bytes) -> Iterator[None]:
+    """Up to the first picture; the blocks of its pixels are read by a decoder in C."""
+    if len(data) < 13:
+        return
+    at = 13 + (3 * 2 ** ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    while at < len(data) and data[at] not in b",;":
+        if data[at] == ord("!"):
+            at += 2
+            while at < len(data) and data[at]:
+                at += 1 + data[at]
+                yield
+        at += 1
+        yield

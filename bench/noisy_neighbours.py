@@ -1,0 +1,112 @@
+"""What a client notices of the others: latencies alone, beside batches of 16, and beside hostile requests.
+
+python -m bench.noisy_neighbours --engine litert
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import aiohttp
+
+from bench.hostile import requests
+from bench.load import ANSWER_SECONDS, Client, Outcome
+from bench.pictures import portrait
+from bench.server import Server
+
+ROUNDS = 3
+SHARE = 0.1
+"""Of hostile requests among all."""
+
+
+async def beside(work: Callable[[aiohttp.ClientSession], Awaitable[None]], measure: Awaitable[Outcome]) -> Outcome:
+    """Measure while `work` is done again and again."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
+
+        async def again() -> None:
+            while True:
+                await work(session)
+
+        task = asyncio.create_task(again())
+        try:
+            return await measure
+        finally:
+            task.cancel()
+
+
+def batch(url: str, picture: bytes) -> Callable[[aiohttp.ClientSession], Awaitable[None]]:
+    """One client's batch of 16, one after the other."""
+
+    async def send(session: aiohttp.ClientSession) -> None:
+        form = aiohttp.FormData()
+        for number in range(16):
+            form.add_field("files", picture, filename=f"{number}.jpg")
+        async with session.post(f"{url}/predict/batch", data=form) as answer:
+            await answer.read()
+
+    return send
+
+
+def hostile(url: str, pause: float) -> Callable[[aiohttp.ClientSession], Awaitable[None]]:
+    """Each kind of hostile request in turn, with a pause after it, in seconds."""
+    kinds = requests()
+    turn = 0
+
+    async def send(session: aiohttp.ClientSession) -> None:
+        nonlocal turn
+        turn += 1
+        with suppress(aiohttp.ClientError, ConnectionError):  # Refused before all of it was sent.
+            await kinds[turn % len(kinds)](session, url)
+        await asyncio.sleep(pause)
+
+    return send
+
+
+def measure(engine: str, seconds: float) -> dict[str, object]:
+    """Latencies in milliseconds, the three cases in turns."""
+    picture = portrait()
+    outcomes: dict[str, list[Outcome]] = {"alone": [], "beside batches": [], "steady": [], "beside hostile": []}
+    with Server(engine) as server:
+        client = Client(server.url, picture)
+        peak = asyncio.run(client.closed(8, seconds)).rate
+        rate = peak / 2
+        for _ in range(ROUNDS):
+            outcomes["alone"].append(asyncio.run(client.closed(1, seconds)))
+            work = batch(server.url, picture)
+            outcomes["beside batches"].append(asyncio.run(beside(work, client.closed(1, seconds))))
+            outcomes["steady"].append(asyncio.run(client.scheduled(rate, seconds)))
+            work = hostile(server.url, (1 - SHARE) / SHARE / rate)
+            outcomes["beside hostile"].append(asyncio.run(beside(work, client.scheduled(rate, seconds))))
+    merged = {name: _merged(parts) for name, parts in outcomes.items()}
+    return {
+        **{
+            name: {"p50": one.percentile(50), "p95": one.percentile(95), "p99": one.percentile(99),
+                   "answered": len(one.latencies), "refused": len(one.refusals), "failed": one.failures}
+            for name, one in merged.items()
+        },
+        "p95 beside batches over alone": merged["beside batches"].percentile(95) / merged["alone"].percentile(95),
+        "p99 beside hostile over steady": merged["beside hostile"].percentile(99) / merged["steady"].percentile(99),
+    }  # fmt: skip
+
+
+def _merged(parts: list[Outcome]) -> Outcome:
+    whole = Outcome()
+    for part in parts:
+        whole.latencies += part.latencies
+        whole.refusals += part.refusals
+        whole.failures += part.failures
+    return whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=["keras", "litert"], default="litert")
+    parser.add_argument("--seconds", type=float, default=10)
+    arguments = parser.parse_args()
+    print(json.dumps(measure(arguments.engine, arguments.seconds), indent=2))
+
+
+if __name__ == "__main__":
+    main()

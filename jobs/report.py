@@ -1,0 +1,145 @@
+"""Results of a bulk job -> counts, and an HTML page with contact sheets."""
+
+import base64
+import heapq
+import html
+import io
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+from PIL import Image
+
+from app.analyzer import face_pixels
+from app.emotions import EMOTIONS, LABELS
+from app.errors import ServiceError
+from app.settings import Settings
+from app.vision.decoder import Picture
+from app.vision.geometry import Box
+from jobs.rows import Row
+from jobs.sources import UNREADABLE, read
+
+SHEET = 24
+"""Faces on a contact sheet: those of the highest confidence."""
+
+THUMBNAIL = 96
+"""Side of a face on a contact sheet, in pixels."""
+
+
+@dataclass
+class Summary:
+    """What the results say.
+
+    Attributes:
+        pictures: with a face, without one, or without an answer.
+        faces: by label.
+        certain: faces by label that are certain.
+        codes: pictures without an answer, by code.
+        best: for each label its most confident faces: confidence, number of the row, row.
+    """
+
+    pictures: int = 0
+    faces: Counter[str] = field(default_factory=Counter)
+    certain: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    best: dict[str, list[tuple[float, int, Row]]] = field(default_factory=lambda: {label: [] for label in LABELS})
+
+    def text(self) -> str:
+        """A few lines for a terminal."""
+        total = self.faces.total()
+        lines = [f"{self.pictures} pictures, {total} faces"]
+        for label in LABELS:
+            share = self.faces[label] / total if total else 0
+            lines.append(f"  {label:<10}{self.faces[label]:>10}{share:>8.1%}   certain {self.certain[label]}")
+        lines += [f"  {code:<20}{number:>10} pictures" for code, number in sorted(self.codes.items())]
+        return "\n".join(lines) + "\n"
+
+
+def summarize(rows: Iterable[Row]) -> Summary:
+    """Count rows, and keep the most confident faces of each label."""
+    summary, order = Summary(), count()
+    for row in rows:
+        if row["code"] is not None:
+            summary.pictures += 1
+            summary.codes[row["code"]] += 1
+            continue
+        summary.pictures += row["face"] == 0
+        summary.faces[row["emotion"]] += 1
+        summary.certain[row["emotion"]] += bool(row["certain"])
+        best, entry = summary.best[row["emotion"]], (row["confidence"], -next(order), row)
+        if len(best) < SHEET:
+            heapq.heappush(best, entry)
+        else:
+            heapq.heappushpop(best, entry)
+    return summary
+
+
+def page(summary: Summary, settings: Settings) -> str:
+    """An HTML page that stands alone; the faces on it are read from their pictures again."""
+    total = summary.faces.total()
+    figures = "".join(
+        f"<tr><th>{emotion.emoji} {emotion.name}</th><td>{summary.faces[emotion.name]}</td>"
+        f"<td>{summary.faces[emotion.name] / total if total else 0:.1%}</td>"
+        f"<td>{summary.certain[emotion.name]}</td>"
+        f'<td class="wide"><meter max="{max(summary.faces.values(), default=1)}" '
+        f'value="{summary.faces[emotion.name]}"></meter></td></tr>'
+        for emotion in EMOTIONS
+    )
+    codes = "".join(f"<tr><th>{html.escape(code)}</th><td>{number}</td></tr>" for code, number in summary.codes.items())
+    sheets = "".join(
+        f"<h2>{emotion.emoji} {emotion.name}</h2><p>The most confident of {summary.faces[emotion.name]}.</p>"
+        f'<div class="sheet">{_faces(summary.best[emotion.name], settings)}</div>'
+        for emotion in EMOTIONS
+        if summary.best[emotion.name]
+    )
+    return _PAGE.format(pictures=summary.pictures, faces=total, figures=figures, codes=codes, sheets=sheets)
+
+
+def _faces(best: list[tuple[float, int, Row]], settings: Settings) -> str:
+    return "".join(_face(row, settings) for _, _, row in sorted(best, key=lambda entry: entry[:2], reverse=True))
+
+
+def _face(row: Row, settings: Settings) -> str:
+    words = html.escape(f"{row['file']}: {row['emotion']} {row['confidence']:.0%}", quote=True)
+    try:
+        picture = Picture(read(row["file"], settings.max_file_bytes), settings.picture_limits)
+        box = Box(row["x"], row["y"], row["width"], row["height"])
+        face = face_pixels(picture, box, THUMBNAIL)
+    except (*UNREADABLE, ServiceError):
+        return f'<p title="{words}">The picture is gone.</p>'
+    stream = io.BytesIO()
+    Image.fromarray(face).resize((THUMBNAIL, THUMBNAIL)).save(stream, "JPEG", quality=80)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return (
+        f'<figure title="{words}"><img src="data:image/jpeg;base64,{data}" alt="{words}">'
+        f"<figcaption>{row['confidence']:.0%}{'' if row['certain'] else '?'}</figcaption></figure>"
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Expressions in {pictures} pictures</title>
+<style>
+  body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; }}
+  th {{ text-align: left; font-weight: 400; padding-right: 2rem; }}
+  td {{ text-align: right; padding-left: 1.5rem; font-variant-numeric: tabular-nums; }}
+  meter {{ width: 16rem; }}
+  .sheet {{ display: flex; flex-wrap: wrap; gap: 0.5rem; }}
+  figure {{ margin: 0; text-align: center; font-size: 0.8rem; }}
+  img {{ display: block; border-radius: 6px; }}
+</style>
+<h1>Expressions in {pictures} pictures</h1>
+<p>{faces} faces. This is what faces show, not what people feel.</p>
+<table>
+  <tr><th>Label</th><td>Faces</td><td>Share</td><td>Certain</td><td></td></tr>
+  {figures}
+</table>
+<h2>Without an answer</h2>
+<table>{codes}</table>
+{sheets}
+</html>
+"""

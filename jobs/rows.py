@@ -1,0 +1,127 @@
+"""One row a face: what a bulk job writes, as CSV or Parquet, in parts that are merged at the end.
+
+A picture without a face, and one that could not be answered, has one row with a `code`.
+"""
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.emotions import LABELS
+from app.schemas import Prediction
+
+Row = dict[str, Any]
+
+_TYPES: dict[str, str] = {
+    "file": "string",
+    "face": "int32",
+    **dict.fromkeys(("x", "y", "width", "height"), "int32"),
+    "emotion": "string",
+    "confidence": "float64",
+    **dict.fromkeys(LABELS, "float64"),
+    "certain": "bool",
+    "plausible": "string",
+    "model": "string",
+    "code": "string",
+    "error": "string",
+}
+
+COLUMNS = tuple(_TYPES)
+
+_FROM_TEXT: dict[str, Callable[[str], Any]] = {
+    "int32": int,
+    "float64": float,
+    "bool": lambda text: text == "True",
+    "string": str,
+}
+
+
+def answered(file: str, prediction: Prediction) -> Iterator[Row]:
+    """The rows of a picture with faces, largest first."""
+    for number, face in enumerate(prediction.faces):
+        yield {
+            "file": file,
+            "face": number,
+            **face.face_coordinates.model_dump(),
+            "emotion": face.emotion,
+            "confidence": face.confidence,
+            **face.probabilities,
+            "certain": face.certain,
+            "plausible": " ".join(face.plausible),
+            "model": f"{prediction.model.name} {prediction.model.version}",
+        }
+
+
+def refused(file: str, code: str, words: str) -> Row:
+    """The row of a picture without an answer."""
+    return {"file": file, "code": code, "error": words}
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write a part, whole or not at all."""
+    with _whole(path) as unfinished:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet  # noqa: PLC0415
+
+            table = pyarrow.Table.from_pylist(list(rows), schema=_schema())
+            pyarrow.parquet.write_table(table, unfinished, compression="zstd")
+        else:
+            with unfinished.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+
+
+def merge(parts: Sequence[Path], path: Path) -> None:
+    """Put parts together, one at a time, whole or not at all."""
+    with _whole(path) as unfinished:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet  # noqa: PLC0415
+
+            with pyarrow.parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer:
+                for part in parts:
+                    writer.write_table(pyarrow.parquet.read_table(part, schema=_schema()))
+        else:
+            with unfinished.open("w", newline="", encoding="utf-8") as stream:
+                for number, part in enumerate(parts):
+                    with part.open(newline="", encoding="utf-8") as lines:
+                        if number:
+                            next(lines)
+                        stream.writelines(lines)
+
+
+def read(path: Path) -> Iterator[Row]:
+    """The rows of results, a few at a time; absent values are None."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet  # noqa: PLC0415
+
+        with pyarrow.parquet.ParquetFile(path) as source:
+            for batch in source.iter_batches():
+                yield from batch.to_pylist()
+        return
+    with path.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            yield {name: _FROM_TEXT[_TYPES[name]](text) if text else None for name, text in row.items()}
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file to write beside `path`, which it becomes at the end."""
+    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    yield unfinished
+    unfinished.replace(path)
+
+
+def _schema() -> Any:
+    import pyarrow  # noqa: PLC0415
+
+    types = {
+        "string": pyarrow.string(),
+        "int32": pyarrow.int32(),
+        "float64": pyarrow.float64(),
+        "bool": pyarrow.bool_(),
+    }
+    return pyarrow.schema([(name, types[kind]) for name, kind in _TYPES.items()])

@@ -1,0 +1,187 @@
+"""What a bulk job reads: a folder, a glob, a list file or tar archives -> shards of pictures, planned on disk.
+
+The plan is written once, shard by shard, so that a job over millions of pictures never holds their names in memory, and
+a job that is resumed works on the same shards.
+"""
+
+import glob
+import json
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from app.cli import files_in
+from app.vision.decoder import is_picture
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+INSIDE = "::"
+"""Stands between an archive's path and the name of a picture in it."""
+
+UNREADABLE = (OSError, EOFError, KeyError, tarfile.TarError, zlib.error, lzma.LZMAError)
+"""What reading a picture or an archive may raise."""
+
+_PLAN = "plan.json"
+
+
+class PlanError(ValueError):
+    """The job's folder holds the plan of another job, or there is nothing to do; the message is for people."""
+
+
+class Item(NamedTuple):
+    """A picture: its name in the results, and its bytes; or the words for why it cannot be read."""
+
+    name: str
+    data: bytes
+    error: str | None = None
+
+
+class Plan(NamedTuple):
+    """A job's shards.
+
+    Attributes:
+        out: where all results go in the end, absolute.
+        shards: how many.
+        counted: whether each list names pictures; archives are not opened to count theirs.
+    """
+
+    out: Path
+    shards: int
+    counted: bool
+
+    @property
+    def folder(self) -> Path:
+        """The job's own; holds a list for each shard, and later its results."""
+        return folder_of(self.out)
+
+    def names(self, shard: int) -> list[str]:
+        """A shard's pictures, or its archive."""
+        return self._list(shard).read_text().splitlines()
+
+    def part(self, shard: int) -> Path:
+        """Where the results of a shard go."""
+        return self._list(shard).with_suffix(self.out.suffix)
+
+    def parts(self) -> list[Path]:
+        """Those of all shards, in order."""
+        return [self.part(shard) for shard in range(self.shards)]
+
+    def open_shards(self) -> list[int]:
+        """Those without results."""
+        return [shard for shard in range(self.shards) if not self.part(shard).is_file()]
+
+    def _list(self, shard: int) -> Path:
+        return self.folder / f"{shard:06}.list"
+
+
+def folder_of(out: Path) -> Path:
+    """Where a job keeps what is finished until all of it is."""
+    return out.with_name(f"{out.name}.parts")
+
+
+def plan(source: str, out: Path, size: int) -> Plan:
+    """Divide a source into shards, or go on with the plan that is there.
+
+    Args:
+        source: a folder, which is searched with its folders inside; a tar archive; a glob; or `@FILE` with a path on
+            each line.
+        out: where the results go, absolute.
+        size: most pictures of one shard; an archive is one shard.
+
+    Raises:
+        PlanError: an unfinished job for the same results has another source, or the source has no picture.
+    """
+    folder = folder_of(out)
+    path = folder / _PLAN
+    asked = {"source": source, "size": size}
+    if path.is_file():
+        made = json.loads(path.read_text())
+        if {name: made.get(name) for name in asked} != asked:
+            raise PlanError(f"{folder} holds an unfinished job for {made.get('source')}; finish or remove it first")
+        return Plan(out, made["shards"], made["counted"])
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, counted = 0, True
+    for names in _shards(source, size):
+        (folder / f"{shards:06}.list").write_text("".join(f"{name}\n" for name in names))
+        shards += 1
+        counted = counted and not _is_archive(names[0])
+    if not shards:
+        raise PlanError(f"{source} has no picture")
+    path.write_text(json.dumps(asked | {"shards": shards, "counted": counted}))
+    return Plan(out, shards, counted)
+
+
+def items(names: Sequence[str], most_bytes: int) -> Iterator[Item]:
+    """The pictures of a shard, read one at a time, each up to `most_bytes` and one more byte."""
+    for name in names:
+        if _is_archive(name):
+            yield from _members(name, most_bytes)
+        else:
+            yield _file(name, most_bytes)
+
+
+def read(name: str, most_bytes: int) -> bytes:
+    """The bytes of one picture by its name in the results.
+
+    Raises:
+        UNREADABLE: it cannot be read any more.
+    """
+    archive, inside, member = name.partition(INSIDE)
+    if not inside:
+        with Path(name).open("rb") as stream:
+            return stream.read(most_bytes + 1)
+    with tarfile.open(archive) as tar:
+        content = tar.extractfile(member)
+        return content.read(most_bytes + 1) if content else b""
+
+
+def _shards(source: str, size: int) -> Iterator[tuple[str, ...]]:
+    files: list[str] = []
+    for name in _names(source):
+        if _is_archive(name):
+            yield (name,)
+            continue
+        files.append(name)
+        if len(files) == size:
+            yield tuple(files)
+            files = []
+    if files:
+        yield tuple(files)
+
+
+def _names(source: str) -> Iterator[str]:
+    if source.startswith("@"):
+        with Path(source[1:]).open() as lines:
+            yield from (line.rstrip("\n") for line in lines if line.strip())
+    elif Path(source).is_dir():
+        yield from (str(path) for path in files_in(Path(source), lambda name: is_picture(name) or _is_archive(name)))
+    elif Path(source).is_file():
+        yield source
+    else:
+        yield from (name for name in sorted(glob.iglob(source, recursive=True)) if Path(name).is_file())
+
+
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(TAR_SUFFIXES)
+
+
+def _file(name: str, most_bytes: int) -> Item:
+    try:
+        return Item(name, read(name, most_bytes))
+    except OSError as error:
+        return Item(name, b"", f"The file cannot be read: {error.strerror}.")
+
+
+def _members(archive: str, most_bytes: int) -> Iterator[Item]:
+    try:
+        with tarfile.open(archive, "r|*") as tar:
+            for member in tar:
+                if member.isfile() and is_picture(member.name):
+                    content = tar.extractfile(member)
+                    assert content is not None
+                    yield Item(f"{archive}{INSIDE}{member.name}", content.read(most_bytes + 1))
+    except UNREADABLE as error:
+        yield Item(archive, b"", f"The archive cannot be read to its end: {error}.")

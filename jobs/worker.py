@@ -1,0 +1,66 @@
+"""Answers one shard of a bulk job after the other, with one model. Knows nothing about Ray."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.bootstrap import running
+from app.concurrency import TASKS_PER_THREAD, ordered_map
+from app.errors import ServiceError
+from app.settings import Settings
+from jobs import rows
+from jobs.sources import Item, items
+
+
+class Worker:
+    """A loaded pipeline; a context manager that ends it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.with_unbounded_queue()
+        self._runner = asyncio.Runner()
+        self._running = running(self._settings)
+        self._analyzer, _ = self._runner.run(self._running.__aenter__())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._running.__aexit__(kind, error, trace))
+        self._runner.close()
+
+    def answer(self, names: Sequence[str], part: Path) -> int:
+        """Answer every picture of a shard and write its rows to `part`; returns how many pictures there were."""
+        return self._runner.run(self._answer(names, part))
+
+    async def _answer(self, names: Sequence[str], part: Path) -> int:
+        pictures = 0
+        found: list[rows.Row] = []
+        given = _given(names, self._settings.max_file_bytes)
+        async with aclosing(
+            ordered_map(self._rows, given, TASKS_PER_THREAD * self._settings.picture_threads)
+        ) as answers:
+            async for answer in answers:
+                pictures += 1
+                found += answer
+        await asyncio.to_thread(rows.write, part, found)
+        return pictures
+
+    async def _rows(self, item: Item) -> list[rows.Row]:
+        if item.error is not None:
+            return [rows.refused(item.name, "unreadable", item.error)]
+        answer = await self._analyzer.attempt(item.data)
+        if isinstance(answer, ServiceError):
+            return [rows.refused(item.name, answer.code, str(answer))]
+        return list(rows.answered(item.name, answer))
+
+
+async def _given(names: Sequence[str], most_bytes: int) -> AsyncIterator[Item]:
+    """The shard's pictures, read in a thread, one at a time when it is asked for."""
+    reading = items(names, most_bytes)
+    while (item := await asyncio.to_thread(next, reading, None)) is not None:
+        yield item

@@ -1,0 +1,149 @@
+"""What the test modules share besides fixtures: pictures, a model that does what it is told, running services."""
+
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.bootstrap import Parts
+from app.http.server import WebSocketProtocol, http_protocol
+from app.model.backend import LocalBackend, Model
+from app.model.card import Card, read_card
+from app.settings import Settings
+from app.vision.haar import HaarDetector
+from bench.server import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Put before a command that is to be interrupted: what a shell runs in the background ignores that."""
+
+Pixels = NDArray[np.uint8]
+
+
+def encoded(image: Pixels | Image.Image, format: str = "PNG", **options: object) -> bytes:
+    """A picture as a file's bytes."""
+    stream = BytesIO()
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def group(astronaut: Pixels, hopper: Pixels) -> Pixels:
+    """Both portraits side by side: uint8 [700, 1100, 3]."""
+    canvas = np.full((700, 1100, 3), 90, np.uint8)
+    canvas[:512, :512] = astronaut
+    canvas[50:650, 560:1072] = hopper
+    return canvas
+
+
+def bilevel_bomb() -> bytes:
+    """A valid 13000x13000 one-bit PNG of 20 KB."""
+    rows = zlib.compress(bytes(13000 * (1 + 13000 // 8)), 9)
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+    header = (13000).to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def pixels_of(colour: str, drawing: Pixels) -> NDArray[np.intp]:
+    """Row and column of the pixels that have a colour: [N, 2]."""
+    wanted = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    return np.argwhere((drawing == wanted).all(axis=2))
+
+
+def predict(http: httpx2.Client, data: bytes) -> dict[str, Any]:
+    """What /predict answers to a picture with a face."""
+    answer = http.post("/predict", files={"file": ("photo", data)})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def check_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of an answer, which must be one."""
+    body: dict[str, Any] = answer.json()
+    assert (answer.status_code, body["status"], body["code"]) == (status, status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert body["title"]
+    assert body["detail"]
+    assert "Traceback" not in answer.text
+    return body
+
+
+class Moody:
+    """A model without a network, that keeps what it sees and raises what it is told to."""
+
+    explains = False
+
+    def __init__(self) -> None:
+        self.card: Card = read_card(Settings().model_path)
+        self.mood: BaseException | None = None
+        self.seen: list[NDArray[np.float32]] = []
+
+    def predict(self, crops: Sequence[NDArray[np.float32]] | NDArray[np.float32], /) -> NDArray[np.float32]:
+        self.seen.append(np.asarray(crops))
+        if self.mood is not None:
+            raise self.mood
+        return np.tile(np.array([0, 0, 0, 1, 0, 0, 0], np.float32), (len(crops), 1))
+
+    def explain(self, crop: NDArray[np.float32], label: int, /) -> NDArray[np.float32]:
+        return np.full((6, 6), label / 10, np.float32)
+
+
+def parts(model: Model | None = None, **options: Any) -> Parts:
+    """The real detector, and a model behind a real backend, whose options those of `LocalBackend` are."""
+    backend = LocalBackend(model or Moody(), **{"max_queued": 256} | options)
+    return Parts(HaarDetector(Settings().cascade_path), backend)
+
+
+@contextmanager
+def serving(app: FastAPI, **settings: float) -> Iterator[str]:
+    """The address of `app` behind a real server in a thread; `settings` are those of `http_protocol`."""
+    times = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
+    config = uvicorn.Config(
+        app, port=free_port(), log_level="warning", loop="asyncio", http=http_protocol(**times), ws=WebSocketProtocol
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not server.started:
+            assert thread.is_alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{config.port}"
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once the service answers on `/readyz`; fail if its process ends or three minutes pass."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the service ended while starting"
+        try:
+            if httpx2.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.1)
+    pytest.fail("the service was not ready within three minutes")

@@ -1,0 +1,119 @@
+"""From a picture to labelled faces, with a model that does what it is told."""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.analyzer import Analyzer
+from app.emotions import LABELS
+from app.errors import InvalidImage, NoFace, Overloaded, ServiceError, TooManyPixels
+from app.observer import Observer
+from app.schemas import Prediction
+from app.vision.decoder import Limits
+from app.vision.geometry import Box
+from tests.helpers import Moody, encoded, group, parts
+
+pytestmark = pytest.mark.anyio
+
+
+class Recorder(Observer):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def on_picture(self, format: str, prediction: Prediction) -> None:
+        self.told.append((format, len(prediction.faces)))
+
+    def on_batch(self, faces: int) -> None:
+        self.told.append(faces)
+
+    def on_refusal(self, error: ServiceError) -> None:
+        self.told.append(error.code)
+
+
+@asynccontextmanager
+async def analyzing(observer: Observer | None = None, max_pixels: int = 10**7) -> AsyncIterator[Analyzer]:
+    detector, backend = parts(Moody())
+    await backend.start(observer.on_batch if observer else None)
+    with ThreadPoolExecutor(2) as pool:
+        yield Analyzer(detector, backend, pool, Limits(10**7, max_pixels), observer)
+    await backend.stop()
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "plausible"),
+    [
+        ([0.02, 0.02, 0.02, 0.88, 0.02, 0.02, 0.02], ["happy"]),
+        ([0.30, 0.02, 0.02, 0.40, 0.02, 0.22, 0.02], ["happy", "angry", "sad"]),
+        ([0.14, 0.14, 0.14, 0.16, 0.14, 0.14, 0.14], None),
+    ],
+)
+async def test_labels_are_plausible_from_the_threshold_of_the_card(
+    probabilities: list[float], plausible: list[str] | None
+) -> None:
+    async with analyzing() as analyzer:
+        face = analyzer.label(Box(1, 2, 3, 4), np.array(probabilities, np.float32))
+    threshold = Moody().card.plausible_from
+    expected = [LABELS[index] for index in np.argsort(-np.array(probabilities), kind="stable")]
+    likely = [name for name in expected if probabilities[LABELS.index(name)] >= threshold]
+    assert face.plausible == (likely or expected[:1])
+    if plausible is not None:
+        assert face.plausible == plausible
+    assert face.probabilities == dict(zip(LABELS, probabilities, strict=True))
+    assert (face.emotion, face.confidence) == (expected[0], max(probabilities))
+    assert face.certain == (face.confidence >= Moody().card.certain_from)
+
+
+async def test_exactly_the_threshold_is_plausible_and_certain() -> None:
+    card = Moody().card
+    least, rest = round(card.plausible_from, 4), 1 - round(card.plausible_from, 4)
+    async with analyzing() as analyzer:
+        at = np.array([rest, least, 0, 0, 0, 0, 0], np.float32)
+        below = np.array([rest, least - 0.002, 0.002, 0, 0, 0, 0], np.float32)
+        assert "disgust" in analyzer.label(Box(0, 0, 1, 1), at).plausible
+        assert "disgust" not in analyzer.label(Box(0, 0, 1, 1), below).plausible
+
+
+async def test_pixels_are_answered_as_their_file_is(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> None:
+    pixels = group(astronaut, hopper)
+    async with analyzing() as analyzer:
+        of_file = (await analyzer.analyze(encoded(pixels))).prediction
+        of_pixels = (await analyzer.analyze(pixels)).prediction
+        _, drawing = await analyzer.annotate(pixels, "PNG")
+    assert len(of_file.faces) == 2
+    assert of_pixels.faces == of_file.faces
+    assert of_pixels.image == of_file.image
+    assert drawing.startswith(b"\x89PNG")
+
+
+async def test_pixels_have_the_limits_of_files(astronaut: NDArray[np.uint8]) -> None:
+    async with analyzing(max_pixels=1000) as analyzer:
+        with pytest.raises(TooManyPixels):
+            await analyzer.analyze(astronaut)
+
+
+async def test_an_attempt_returns_what_analysis_raises_and_tells_the_observer(portrait: bytes) -> None:
+    observer = Recorder()
+    async with analyzing(observer) as analyzer:
+        assert isinstance(await analyzer.attempt(portrait), Prediction)
+        assert isinstance(await analyzer.attempt(b"text"), InvalidImage)
+        assert isinstance(await analyzer.attempt(encoded(np.zeros((99, 99, 3), np.uint8))), NoFace)
+    assert observer.told == [1, ("JPEG", 1), "invalid_image", "no_face"]
+
+
+async def test_an_attempt_is_refused_by_what_it_runs_within(portrait: bytes) -> None:
+    class Full:
+        def __enter__(self) -> None:
+            raise Overloaded("full")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    observer = Recorder()
+    async with analyzing(observer) as analyzer:
+        assert isinstance(await analyzer.attempt(portrait, within=Full()), Overloaded)
+    assert observer.told == ["overloaded"]

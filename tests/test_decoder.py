@@ -1,0 +1,191 @@
+"""Decoding: every accepted form of a picture gives what a person would see; the rest is refused clearly."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from app.errors import FileTooLarge, InvalidImage, ServiceError, TooManyPixels, UnsupportedFormat
+from app.vision.decoder import Limits
+from app.vision.decoder import Picture as Upload
+from tests.helpers import bilevel_bomb, encoded
+
+Picture = NDArray[np.uint8]
+
+
+def read(data: bytes, max_bytes: int = 20 * 2**20, max_pixels: int = 50_000_000) -> Picture:
+    return Upload(data, Limits(max_bytes, max_pixels)).rgb()
+
+
+def distance(one: Picture, other: Picture) -> float:
+    """Mean absolute difference in grey levels; infinite when the sizes differ."""
+    if one.shape != other.shape:
+        return float("inf")
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
+def test_every_accepted_format_is_recognised_by_content(astronaut: Picture, format: str) -> None:
+    image = read(encoded(astronaut, format))
+    assert image.dtype == np.uint8
+    assert distance(image, astronaut) < 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(astronaut: Picture, orientation: int) -> None:
+    turned = {
+        1: astronaut,
+        2: astronaut[:, ::-1],
+        3: astronaut[::-1, ::-1],
+        4: astronaut[::-1],
+        5: astronaut.transpose(1, 0, 2),
+        6: np.rot90(astronaut),
+        7: np.rot90(astronaut, 2).transpose(1, 0, 2),
+        8: np.rot90(astronaut, -1),
+    }[orientation][:]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(np.ascontiguousarray(turned), "PNG", exif=exif)
+    assert distance(read(data), astronaut) == 0
+
+
+def grey(image: Picture) -> Picture:
+    return np.asarray(Image.fromarray(image).convert("L"))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
+def test_luma_is_the_grey_of_the_colours(astronaut: Picture, format: str) -> None:
+    upload = Upload(encoded(astronaut, format), Limits(10**7, 10**7))
+    assert distance(upload.luma(), grey(upload.rgb())) < 1
+    assert (upload.width, upload.height) == (512, 512)
+
+
+@pytest.mark.parametrize(("short_side", "side"), [(513, 512), (256, 256), (129, 256), (128, 128), (60, 64), (1, 64)])
+def test_a_jpeg_is_reduced_while_it_is_decoded(astronaut: Picture, short_side: int, side: int) -> None:
+    reduced = Upload(encoded(astronaut, "JPEG", quality=95), Limits(10**7, 10**7)).luma(short_side)
+    expected = Image.fromarray(astronaut).convert("L").resize((side, side), Image.Resampling.BOX)
+    assert distance(reduced, np.asarray(expected)) < 3
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("kind", ["L", "RGB", "CMYK", "profile"])
+def test_every_kind_of_jpeg_is_reduced_upright(astronaut: Picture, kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() if kind == "profile" else None
+    image = Image.fromarray(astronaut[:, :400]).convert("RGB" if kind == "profile" else kind)
+    data = encoded(image, "JPEG", quality=95, exif=exif, icc_profile=profile)
+    upload = Upload(data, Limits(10**7, 10**7))
+    assert (upload.width, upload.height) == ((512, 400) if orientation == 6 else (400, 512))
+    full = Image.fromarray(upload.rgb()).convert("L").resize((upload.width // 2, upload.height // 2))
+    assert distance(upload.luma(200), np.asarray(full)) < 4
+
+
+def test_senseless_orientation_is_ignored(astronaut: Picture) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 99
+    assert distance(read(encoded(astronaut, "PNG", exif=exif)), astronaut) == 0
+
+
+def test_transparency_is_composited_on_white(astronaut: Picture) -> None:
+    alpha = np.full(astronaut.shape[:2], 255, np.uint8)
+    alpha[:, :100] = 0
+    image = read(encoded(np.dstack([astronaut, alpha])))
+    assert (image[:, :100] == 255).all()
+    assert distance(image[:, 100:], astronaut[:, 100:]) == 0
+
+
+def test_a_palette_with_a_transparent_colour_is_composited_on_white() -> None:
+    picture = Image.fromarray(np.eye(8, dtype=np.uint8), mode="P")
+    picture.putpalette([10, 20, 30, 200, 0, 0])
+    image = read(encoded(picture, "PNG", transparency=0))
+    assert (image[0, 1] == 255).all()
+    assert tuple(image[0, 0]) == (200, 0, 0)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(astronaut: Picture) -> None:
+    grey = np.asarray(Image.fromarray(astronaut).convert("L"))
+    image = read(encoded(Image.fromarray(grey.astype(np.uint16) * 257)))
+    assert distance(image[..., 0], grey) == 0
+
+
+def test_one_bit_is_black_and_white() -> None:
+    image = read(encoded(Image.fromarray(np.eye(32, dtype=np.uint8) * 255).convert("1")))
+    assert set(np.unique(image)) == {0, 255}
+
+
+def test_cmyk_looks_like_rgb(astronaut: Picture) -> None:
+    image = read(encoded(Image.fromarray(astronaut).convert("CMYK"), "JPEG", quality=95))
+    assert distance(image, astronaut) < 6
+
+
+def test_a_colour_profile_is_converted(astronaut: Picture) -> None:
+    # Lab's own profile does not fit RGB data, and is left out; a real one changes the samples as littleCMS does.
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert distance(read(encoded(astronaut, "PNG", icc_profile=profile)), astronaut) < 1
+    misfit = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    assert distance(read(encoded(astronaut, "PNG", icc_profile=misfit)), astronaut) == 0
+    assert distance(read(encoded(astronaut, "PNG", icc_profile=b"no profile")), astronaut) == 0
+
+
+def exchanged(image: Picture) -> tuple[bytes, Picture]:
+    """A JPEG whose colour profile exchanges red and blue, and what a person sees of it."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for one, other in ((b"rXYZ", b"?XYZ"), (b"bXYZ", b"rXYZ"), (b"?XYZ", b"bXYZ")):
+        profile = profile.replace(one, other, 1)
+    return encoded(image, "JPEG", quality=95, icc_profile=profile), np.ascontiguousarray(image[..., ::-1])
+
+
+@pytest.mark.parametrize("short_side", [None, 100])
+def test_luma_follows_the_colour_profile(short_side: int | None) -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[:, :100], image[:, 100:] = (250, 20, 20), (20, 20, 250)
+    data, seen = exchanged(image)
+    luma = Upload(data, Limits(10**7, 10**7)).luma(short_side)
+    side = short_side or 200
+    expected = cv2.resize(grey(seen), (side, side), interpolation=cv2.INTER_AREA)
+    assert np.median(np.abs(luma.astype(int) - expected)) < 6
+    assert abs(int(luma[5, 5]) - int(luma[5, -5])) > 30
+
+
+def test_the_first_frame_of_an_animation_is_taken(astronaut: Picture) -> None:
+    frames = [Image.fromarray(astronaut), Image.new("RGB", (512, 512))]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    assert distance(read(stream.getvalue()), astronaut) < 10
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", InvalidImage),
+        (b"just some text", InvalidImage),
+        (b"<!doctype html><html><body>no</body></html>", InvalidImage),
+        (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", UnsupportedFormat),
+        (b"PK\x03\x04" + bytes(60), InvalidImage),
+        (b"II*\0" + bytes(60), UnsupportedFormat),
+        (b"\0\0\0\x18ftypheic" + bytes(60), UnsupportedFormat),
+        (b"\x89PNG\r\n\x1a\n", InvalidImage),
+        (b"\xff\xd8\xff\xe0" + bytes(100), InvalidImage),
+        (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(20), InvalidImage),
+        (b"\0\0\0\x1cftypavif" + bytes(40), InvalidImage),
+        (bilevel_bomb(), TooManyPixels),
+        (b"x" * 3_000_000, FileTooLarge),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(data: bytes, error: type[ServiceError]) -> None:
+    with pytest.raises(error):
+        read(data, max_bytes=2_000_000)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
+def test_truncated_files_are_refused_not_half_read(astronaut: Picture, format: str) -> None:
+    data = encoded(astronaut, format)
+    for share in (0.9, 0.5, 0.1):
+        with pytest.raises(InvalidImage):
+            read(data[: int(len(data) * share)])
+        with pytest.raises(InvalidImage):
+            Upload(data[: int(len(data) * share)], Limits(10**7, 10**7)).luma(64)

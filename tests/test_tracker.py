@@ -1,0 +1,56 @@
+"""Faces keep their numbers from frame to frame."""
+
+import numpy as np
+import pytest
+
+from app.vision.geometry import Box
+from app.vision.tracker import SMOOTHING, Tracker
+
+LEFT, RIGHT = Box(100, 100, 80, 80), Box(400, 120, 90, 90)
+HAPPY, SAD = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+
+
+def moved(box: Box, x: int) -> Box:
+    return box._replace(x=box.x + x)
+
+
+def test_faces_that_move_a_little_keep_their_numbers_in_any_order() -> None:
+    tracks = Tracker()
+    assert [track.id for track in tracks.follow([(LEFT, HAPPY), (RIGHT, SAD)], 0)] == [1, 2]
+    assert [track.id for track in tracks.follow([(moved(RIGHT, 20), SAD), (moved(LEFT, -20), HAPPY)], 0.1)] == [2, 1]
+
+
+def test_two_faces_side_by_side_never_share_a_number() -> None:
+    tracks = Tracker()
+    near = moved(LEFT, 40)
+    tracks.follow([(LEFT, HAPPY)], 0)
+    assert [track.id for track in tracks.follow([(near, SAD), (moved(LEFT, 5), HAPPY)], 0.1)] == [2, 1]
+
+
+def test_a_face_that_is_missed_for_a_moment_keeps_its_number_and_one_that_left_does_not() -> None:
+    tracks = Tracker()
+    tracks.follow([(LEFT, HAPPY)], 0)
+    tracks.follow([], 0.5)
+    assert [track.id for track in tracks.follow([(LEFT, HAPPY)], 0.9)] == [1]
+    assert [track.id for track in tracks.follow([(LEFT, HAPPY)], 2.1)] == [2]
+
+
+def test_a_face_somewhere_else_is_another_one() -> None:
+    tracks = Tracker()
+    tracks.follow([(LEFT, HAPPY)], 0)
+    assert [track.id for track in tracks.follow([(RIGHT, HAPPY)], 0.1)] == [2]
+
+
+def test_probabilities_follow_a_change_at_the_same_pace_for_any_frame_rate() -> None:
+    slow, fast = Tracker(), Tracker()
+    for tracks, frames in ((slow, 1), (fast, 10)):
+        tracks.follow([(LEFT, HAPPY)], 0)
+        for number in range(1, frames + 1):
+            (track,) = tracks.follow([(LEFT, SAD)], SMOOTHING * number / frames)
+        assert track.probabilities == pytest.approx([np.exp(-1), 1 - np.exp(-1)], abs=1e-6)
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    assert LEFT.overlap(LEFT) == 1
+    assert LEFT.overlap(RIGHT) == 0
+    assert Box(0, 0, 10, 10).overlap(Box(5, 0, 10, 10)) == pytest.approx(1 / 3)
