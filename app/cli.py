@@ -35,11 +35,11 @@ from app.vision import chart, video
 from app.vision.chart import Moment, Timeline
 from app.vision.decoder import is_picture
 
-MOST_PANELS = 20
+MAX_PANELS = 20
 """Videos in one plot."""
 
 
-class File(NamedTuple):
+class InputFile(NamedTuple):
     """A file to answer: where it is, and where its drawings go inside their folder."""
 
     path: Path
@@ -53,7 +53,7 @@ class File(NamedTuple):
 class Task(NamedTuple):
     """One picture, or one frame at a time in seconds; an error's code and words where it cannot be read."""
 
-    file: File
+    file: InputFile
     time: float | None
     picture: Source = b""
     error: tuple[str, str] | None = None
@@ -74,15 +74,15 @@ class Row(NamedTuple):
 Write = Callable[[Row], None]
 
 
-def files(paths: list[Path]) -> Iterator[File]:
+def files(paths: list[Path]) -> Iterator[InputFile]:
     """Files in the order of `paths`; those of a folder by name, with its folders' inside."""
     for path in paths:
         if path.is_dir():
             drawings = Path(path.resolve().name)
             for file in files_in(path, lambda name: is_picture(name) or video.is_video(name)):
-                yield File(file, drawings / file.relative_to(path))
+                yield InputFile(file, drawings / file.relative_to(path))
         else:
-            yield File(path, Path(path.name))
+            yield InputFile(path, Path(path.name))
 
 
 def files_in(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
@@ -217,7 +217,7 @@ def json_lines(out: TextIO) -> Write:
 async def run(options: argparse.Namespace, settings: Settings) -> bool:
     """Answer everything and write it to standard output; whether nothing failed."""
     settings = settings.with_unbounded_queue()
-    moments: dict[File, list[Moment]] = {}
+    moments: dict[InputFile, list[Moment]] = {}
     failed = False
     async with running(settings) as (analyzer, _):
         write = options.form(sys.stdout)
@@ -249,9 +249,9 @@ def _plot(path: Path, timelines: list[Timeline]) -> None:
     if not timelines:
         sys.stderr.write("No plot: there was no readable video.\n")
         return
-    if len(timelines) > MOST_PANELS:
-        sys.stderr.write(f"The plot shows the first {MOST_PANELS} of {len(timelines)} videos.\n")
-    chart.draw(timelines[:MOST_PANELS]).save(path, "PNG")
+    if len(timelines) > MAX_PANELS:
+        sys.stderr.write(f"The plot shows the first {MAX_PANELS} of {len(timelines)} videos.\n")
+    chart.draw(timelines[:MAX_PANELS]).save(path, "PNG")
 
 
 def _every(text: str) -> video.SamplingStep:

@@ -1,9 +1,11 @@
 """Real parts that the tests share: portraits, the model, and a running service."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,27 @@ from app.settings import Settings
 from app.vision.haar import HaarDetector
 from bench.server import free_port
 from tests.helpers import ROOT, encoded, wait_until_ready
+
+NOT_FAST = ("slow", "ray", "browser", "training")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help=f"leave out tests marked {', '.join(NOT_FAST)}")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules that are left out as a whole are not imported either: their packages may be missing."""
+    if config.getoption("--fast") and collection_path.suffix == ".py":
+        mark = re.search(r"^pytestmark = pytest\.mark\.(\w+)$", collection_path.read_text(), re.MULTILINE)
+        return True if mark and mark[1] in NOT_FAST else None
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        left_out = [item for item in items if any(item.get_closest_marker(name) for name in NOT_FAST)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

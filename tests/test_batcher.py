@@ -152,6 +152,7 @@ def test_stopping_returns_when_the_last_work_is_done() -> None:
         assert "batcher" not in {thread.name for thread in threading.enumerate()}
 
 
+@pytest.mark.slow
 def test_stopping_leaves_a_thread_behind_that_hangs() -> None:
     run = Doubler()
     with running(run, max_seconds=0.2) as batcher:

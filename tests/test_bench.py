@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import re
+import subprocess
+import sys
 from contextlib import suppress
 
 import cv2
@@ -25,6 +28,7 @@ def test_the_readme_repeats_the_results() -> None:
     assert results["model"]["litert"]["precision"] == "int8"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size", "faces"), [
     ("portrait", (1024, 683), 1),
     ("photo", (3000, 4000), 1),
@@ -91,6 +95,7 @@ async def test_connections_are_used_again_while_the_server_keeps_them() -> None:
     await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_the_textbook_service_gives_the_same_answer(portrait: bytes) -> None:
     with TestClient(textbook.create_app()) as client:
         answer = client.post("/predict", files={"file": ("a.jpg", portrait)})
@@ -98,9 +103,21 @@ def test_the_textbook_service_gives_the_same_answer(portrait: bytes) -> None:
         assert client.post("/predict", files={"file": ("a.jpg", b"no picture")}).status_code == 400
 
 
+@pytest.mark.slow
 def test_detection_keeps_up_with_full_size_haar(detector: HaarDetector) -> None:
     theirs = detection.full_size(cv2.CascadeClassifier(str(Settings().cascade_path)))
     results = detection.compare(30, detector.find, theirs)
     assert results["share of full size's faces found too"] >= 0.95
     assert results["mean overlap with full size's boxes"] > 0.85
     assert results["false boxes per picture"] <= results["false boxes per picture, full size"]
+
+
+def test_a_portrait_takes_a_short_way() -> None:
+    command = [sys.executable, "-m", "bench.path"]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout
+    found = re.search(r"^(\d+) files, (\d+) calls$", output, re.MULTILINE)
+    assert found
+    assert 8 <= int(found[1]) <= 12
+    assert 60 <= int(found[2]) <= 120
+    for file in ("analyzer.py", "routers/predict.py", "vision/haar.py", "model/classifier.py", "http/request_log.py"):
+        assert f" {file}: " in output

@@ -92,6 +92,7 @@ def check(out: Path, pictures: Path) -> list[rows.Row]:
     return found
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_rows_in_either_form(pictures: Path, tmp_path: Path) -> None:
     code, printed, _ = bulk(pictures, tmp_path / "a.parquet", "--shard", "15", "--report", str(tmp_path / "a.html"))
     assert code == 1  # Some pictures could not be answered.
@@ -109,6 +110,7 @@ def test_a_folder_becomes_rows_in_either_form(pictures: Path, tmp_path: Path) ->
     assert "http" not in report
 
 
+@pytest.mark.slow
 def test_globs_lists_and_archives_are_sources_too(pictures: Path, tmp_path: Path) -> None:
     files = sorted(pictures.rglob("*.jpg"))[:6]
     (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in [*files, tmp_path / "gone.jpg"]))
@@ -131,6 +133,7 @@ def test_globs_lists_and_archives_are_sources_too(pictures: Path, tmp_path: Path
     assert "data:image/jpeg" in (tmp_path / "tar.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_stopped_job_goes_on_and_redoes_nothing(pictures: Path, tmp_path: Path) -> None:
     names = [str(path) for path in sorted(pictures.rglob("*.jpg"))] * 10
     (tmp_path / "list.txt").write_text("\n".join(names))
@@ -179,6 +182,7 @@ def crashed() -> Iterator[str]:
         yield folder
 
 
+@pytest.mark.ray
 def test_ray_gives_the_same_rows_though_an_actor_is_killed(pictures: Path, tmp_path: Path, crashed: str) -> None:
     alone, out = tmp_path / "alone.csv", tmp_path / "ray.csv"
     assert bulk(pictures, alone, "--shard", "4")[0] == 1

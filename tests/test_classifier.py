@@ -49,6 +49,7 @@ def test_the_network_is_plain_vgg16(classifier: Classifier) -> None:
     assert classifier.card.labels == LABELS
 
 
+@pytest.mark.slow
 def test_leaving_channels_out_changes_nothing(faces: Tensor) -> None:
     model = keras.models.load_model(Settings().model_path, compile=False)
     smaller = pruned_network(model)
@@ -71,6 +72,7 @@ def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Tensor
     return model_input(np.stack(crops))
 
 
+@pytest.mark.slow
 def test_faster_forms_answer_the_same(portraits: Tensor) -> None:
     path = Settings().model_path
     exact = Classifier(path, precision="float32").predict(portraits)
@@ -122,6 +124,7 @@ def test_litert_needs_neither_tensorflow_nor_the_keras_file(tmp_path: Path) -> N
     assert result.stdout == "(3, 7) set()\n"
 
 
+@pytest.mark.training
 def test_keras_does_not_load_jax_but_leaves_it_to_others() -> None:
     program = (
         "import sys; from pathlib import Path; from app.model.classifier import Classifier; "

@@ -122,6 +122,7 @@ def test_a_table_for_people_and_a_status_for_scripts(folder: Path) -> None:
     assert second.startswith("no face")
 
 
+@pytest.mark.slow
 def test_drawings_mirror_the_folders_and_replace_nothing(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "drawn"
     twice = tmp_path / "a.jpg"
@@ -142,6 +143,7 @@ def test_drawings_mirror_the_folders_and_replace_nothing(folder: Path, tmp_path:
             assert min(picture.size) >= 480
 
 
+@pytest.mark.slow
 def test_a_video_gives_a_plot_and_a_table_over_time(folder: Path, tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
     result = cli(folder / "clip.mp4", "--every", "5f", "--csv", "--plot", plot)
@@ -251,6 +253,7 @@ def test_a_terminal_gets_a_progress_bar(folder: Path) -> None:
     assert b"/8 " in shown  # Five files, and three frames of the sixth.
 
 
+@pytest.mark.slow
 def test_it_says_what_keeps_it_from_starting(folder: Path, tmp_path: Path) -> None:
     missing = cli(folder / "a.jpg", EMOTION_MODEL_PATH=str(tmp_path / "none.keras"))
     assert missing.returncode == 2
@@ -263,6 +266,7 @@ def test_it_says_what_keeps_it_from_starting(folder: Path, tmp_path: Path) -> No
     assert cli(folder / "a.jpg", "--annotated", folder / "a.jpg").returncode == 2
 
 
+@pytest.mark.slow
 def test_the_settings_are_the_services(folder: Path) -> None:
     result = cli(folder / "a.jpg", "--json", EMOTION_MAX_PIXELS="1000")
     assert json.loads(result.stdout)["code"] == "too_many_pixels"
@@ -271,6 +275,7 @@ def test_the_settings_are_the_services(folder: Path) -> None:
     assert json.loads(large.stdout)["code"] == "file_too_large"
 
 
+@pytest.mark.slow
 def test_more_faces_than_the_queue_holds_are_answered(folder: Path) -> None:
     result = cli(
         *[folder / "later" / "group.png"] * 12, "--csv", EMOTION_MAX_QUEUED_FACES="2", EMOTION_PICTURE_THREADS="4"

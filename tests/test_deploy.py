@@ -18,7 +18,7 @@ import yaml
 
 from app import __version__
 from app.settings import Settings
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 API = (ROOT / "README_API.md").read_text()

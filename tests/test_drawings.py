@@ -150,6 +150,7 @@ def test_senseless_questions_are_refused(http: httpx2.Client, portrait: bytes, q
     check_problem(http.post("/explain", params=query, content=portrait), 422, "invalid_request")
 
 
+@pytest.mark.slow
 def test_explanations_and_predictions_do_not_disturb_each_other(service: str, portrait: bytes) -> None:
     def post(path: str) -> httpx2.Response:
         return httpx2.post(f"{service}{path}", content=portrait, timeout=60)
@@ -177,6 +178,7 @@ def crops() -> NDArray[np.float32]:
     return model_input(np.stack([enlarge(face_detail(face)) for face in faces]))
 
 
+@pytest.mark.slow
 def test_what_is_marked_counts(classifier: Classifier, crops: NDArray[np.float32]) -> None:
     result = explain.drops(classifier, crops)
     assert result.hottest.mean() > result.coldest.mean() + 0.02
@@ -185,6 +187,7 @@ def test_what_is_marked_counts(classifier: Classifier, crops: NDArray[np.float32
     assert "on average" in explain.report(result)
 
 
+@pytest.mark.slow
 def test_precisions_explain_alike(crops: NDArray[np.float32]) -> None:
     exact, fast = (Classifier(Settings().model_path, precision=one) for one in ("float32", "bfloat16"))
     for crop in crops[:6]:
@@ -193,6 +196,7 @@ def test_precisions_explain_alike(crops: NDArray[np.float32]) -> None:
         assert np.asarray(np.corrcoef(maps))[0, 1] > 0.95
 
 
+@pytest.mark.slow
 def test_explanations_are_finite_for_any_input(classifier: Classifier) -> None:
     for value in (0, 1):
         for label in range(len(LABELS)):

@@ -80,6 +80,7 @@ def check(client: TestClient, data: bytes) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 500, suppress_health_check=CALM, database=None)
 @given(data=mutated())
 def test_mutated_pictures_are_answered_or_refused(client: TestClient, data: bytes) -> None:
@@ -113,6 +114,7 @@ WRONG = 150
 """Requests that break the description of an operation with a body."""
 
 
+@pytest.mark.slow
 def test_the_service_keeps_to_its_own_description(app: FastAPI, client: TestClient) -> None:
     # No schema can say which bytes are a picture with so many faces: a made-up one may be refused as the table of
     # errors says, and so may a made-up `Accept`.

@@ -164,6 +164,7 @@ def test_a_broken_cascade_stops_the_start(tmp_path: Path, content: str) -> None:
         HaarDetector(path)
 
 
+@pytest.mark.slow
 def test_four_threads_find_the_same_boxes_five_hundred_times(
     detector: HaarDetector, astronaut: NDArray[np.uint8]
 ) -> None:

@@ -17,6 +17,7 @@ from tests.helpers import ROOT, encoded
 OUTCOMES = {"found", "no_face", "invalid_image", "too_many_pixels"}
 
 
+@pytest.mark.slow
 def test_crafted_pictures_cost_little() -> None:
     command = [sys.executable, "-W", "ignore", "-m", "bench.malicious_images", "metadata"]
     output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
@@ -64,6 +65,7 @@ def test_the_parts_of_a_png_and_a_gif_are_counted() -> None:
     assert count(malicious_images.animation(2))[0] < count(malicious_images.commented_gif(100))[0] - 99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
 def test_real_files_pass(astronaut: NDArray[np.uint8], format: str) -> None:
     large = Image.fromarray(astronaut).resize((3000, 3000))

@@ -168,6 +168,7 @@ def test_a_camera_is_read_at_no_more_than_its_pace(service: str) -> None:
         assert time.monotonic() - started > 0.45
 
 
+@pytest.mark.slow
 def test_a_silent_camera_is_let_go(patient: str) -> None:
     with opened(patient) as live, pytest.raises(ConnectionClosed) as caught:
         live.recv(timeout=60)
@@ -175,6 +176,7 @@ def test_a_silent_camera_is_let_go(patient: str) -> None:
     assert caught.value.rcvd.code == 1001
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_clients_that_flood_never_read_or_vanish_harm_nobody(service: str, pictures: list[bytes]) -> None:
     """Each of them at once, while another camera and a picture are answered as ever."""
@@ -198,6 +200,7 @@ async def test_clients_that_flood_never_read_or_vanish_harm_nobody(service: str,
     assert outcome.ids == {1}
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_cameras(pictures: list[bytes]) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     environment = os.environ | {"EMOTION_HOST": "127.0.0.1", "EMOTION_PORT": str(port), "EMOTION_ENGINE": "litert"}

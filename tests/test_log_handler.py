@@ -38,7 +38,7 @@ def test_an_output_that_nobody_reads_holds_nobody_up(log: logging.Logger, monkey
     with os.fdopen(writing, "w") as output:
         log.addHandler(handler := BackgroundHandler(output))
         started = time.perf_counter()
-        for _ in range(request_log.MOST_LINES + 5):
+        for _ in range(request_log.MAX_LINES + 5):
             log.info("x" * 100)  # Together far more than a pipe holds.
         handler.close()
         took = time.perf_counter() - started

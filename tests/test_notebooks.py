@@ -13,6 +13,8 @@ from app.settings import Settings
 from tests.helpers import ROOT
 from training import dataset, evaluate, smoke
 
+pytestmark = pytest.mark.training
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 

@@ -26,6 +26,8 @@ from app.settings import Settings
 from bench.live import swaying
 from tests.helpers import encoded, parts, serving
 
+pytestmark = pytest.mark.browser
+
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

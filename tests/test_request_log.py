@@ -72,6 +72,7 @@ def test_an_answered_picture_has_its_line(client: TestClient, lines: list[str], 
     }
 
 
+@pytest.mark.slow
 def test_only_the_first_pictures_of_a_request_are_described(
     client: TestClient, lines: list[str], portrait: bytes
 ) -> None:

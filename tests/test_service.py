@@ -56,6 +56,7 @@ def test_every_face_of_a_group_largest_first(
     assert body["faces"][1]["emotion"] == "happy"
 
 
+@pytest.mark.slow
 def test_the_expression_does_not_depend_on_the_form_of_the_picture(
     http: httpx2.Client, astronaut: NDArray[np.uint8]
 ) -> None:
@@ -203,6 +204,7 @@ def test_a_request_id_is_taken_over_if_it_is_harmless(http: httpx2.Client) -> No
     assert http.get("/livez", headers={"X-Request-ID": "a b\tc"}).headers["x-request-id"] != "a b\tc"
 
 
+@pytest.mark.slow
 def test_livez_answers_while_predictions_are_in_flight(
     http: httpx2.Client, service: str, hopper: NDArray[np.uint8]
 ) -> None:
@@ -218,6 +220,7 @@ def test_livez_answers_while_predictions_are_in_flight(
     assert answers > 10
 
 
+@pytest.mark.slow
 def test_large_pictures_are_answered_without_writing_to_disk(http: httpx2.Client, astronaut: NDArray[np.uint8]) -> None:
     # The service runs under a limit of 64 KB a file.
     large = np.asarray(Image.fromarray(astronaut).resize((2770, 2770)))

@@ -144,6 +144,7 @@ def test_the_port_has_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().port == 9000
 
 
+@pytest.mark.slow
 def test_it_starts_with_uvicorn_too() -> None:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port)]

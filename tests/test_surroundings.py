@@ -41,6 +41,8 @@ AS_USER_1000 = (
 
 DRIVER = """
 import json, os, subprocess, sys, tempfile, time, urllib.request
+
+pytestmark = pytest.mark.slow
 try:
     raise SystemExit(f"{tempfile.gettempdir()} can be written")
 except FileNotFoundError:

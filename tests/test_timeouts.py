@@ -90,6 +90,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 10) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framing", [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
 def test_a_body_that_trickles_in_meets_a_deadline(hasty: str, framing: bytes) -> None:
     with connected(hasty) as connection:
@@ -98,6 +99,7 @@ def test_a_body_that_trickles_in_meets_a_deadline(hasty: str, framing: bytes) ->
         assert trickle(connection, byte, 20).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [b"P", POST, POST + b"Name: "])
 def test_a_head_that_trickles_in_meets_a_deadline(hasty: str, start: bytes) -> None:
     with connected(hasty) as connection:
@@ -105,11 +107,13 @@ def test_a_head_that_trickles_in_meets_a_deadline(hasty: str, start: bytes) -> N
         assert trickle(connection, b"a", 20) == b""
 
 
+@pytest.mark.slow
 def test_a_silent_connection_is_closed(hasty: str) -> None:
     with connected(hasty) as connection:
         assert connection.recv(1) == b""
 
 
+@pytest.mark.slow
 def test_the_next_head_on_a_connection_has_a_deadline_of_its_own(hasty: str) -> None:
     with connected(hasty) as connection:
         for _ in range(3):
@@ -120,6 +124,7 @@ def test_the_next_head_on_a_connection_has_a_deadline_of_its_own(hasty: str) -> 
         assert trickle(connection, b"s", 20) == b""
 
 
+@pytest.mark.slow
 def test_a_body_that_goes_on_after_its_refusal_is_cut_off(hasty: str) -> None:
     with connected(hasty) as connection:
         connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
@@ -127,6 +132,7 @@ def test_a_body_that_goes_on_after_its_refusal_is_cut_off(hasty: str) -> None:
         assert trickle(connection, b"x", 20) == b""
 
 
+@pytest.mark.slow
 def test_a_slow_answer_is_not_cut_off(portrait: bytes, held: Held) -> None:
     with serving(create_app(Settings(body_seconds=0.5), parts(held)), head_seconds=0.5, body_seconds=0.5) as url:
         threading.Timer(2, held.go.set).start()
@@ -165,6 +171,7 @@ def test_the_queued_work_of_a_client_that_hung_up_is_dropped(portrait: bytes, he
         assert len(held.seen) == 2  # The one that had begun, and the last.
 
 
+@pytest.mark.slow
 def test_a_hung_model_shows_and_recovers(portrait: bytes, held: Held) -> None:
     app = create_app(Settings(), parts(held, max_seconds=0.5))
     with serving(app) as url:

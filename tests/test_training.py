@@ -24,6 +24,8 @@ from tests.helpers import ROOT
 from training import augment, dataset, evaluate, export, network, robustness, smoke, train
 from training.train import Flags, Training
 
+pytestmark = pytest.mark.training
+
 SMALL = Flags(widths="slim", steps=4, batch=8, rate=0.01, seed=3)
 
 

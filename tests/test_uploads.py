@@ -56,6 +56,7 @@ def test_a_hostile_body_is_refused(service: str, name: str) -> None:
     check_problem(answer, answer.status_code, answer.json()["code"])
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", BODIES)
 async def test_a_hostile_body_does_not_stall_the_others(name: str) -> None:

@@ -19,7 +19,7 @@ from app.errors import ForeignOrigin, KeyRequired, TooManyRequests
 KEY_PROTOCOL = "key."
 """A browser cannot set headers on a WebSocket. It offers the key as a subprotocol: addresses end up in logs."""
 
-CLIENTS = 10_000
+MAX_CLIENTS = 10_000
 """Most clients that are remembered; the one that was quiet for longest is forgotten first."""
 
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -85,7 +85,9 @@ class RateLimit:
     A client is its key or its address; IPv6 addresses of one /64 network are one client.
     """
 
-    def __init__(self, per_minute: int, *, clients: int = CLIENTS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_minute: int, *, clients: int = MAX_CLIENTS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """
         Args:
             per_minute: requests that a bucket holds, and that refill it in one minute.

@@ -73,7 +73,7 @@ def _problem(
 
 
 async def _service_error(connection: HTTPConnection, error: Exception) -> Response | None:
-    """Answers a request, or refuses the opening of a WebSocket, where servers may be unable to send more than a code."""
+    """Answers a request, or refuses the opening of a WebSocket, where a server may be able to send a code alone."""
     assert isinstance(error, ServiceError)
     response = _problem(connection.state.request_id, error, str(error))
     if isinstance(connection, WebSocket) and "websocket.http.response" not in connection.scope.get("extensions", {}):

@@ -36,10 +36,10 @@ CLIENT_CLOSED = 499
 SWITCHED = 101
 """Status of a WebSocket that was opened."""
 
-MOST_PICTURES = 64
+MAX_PICTURES = 64
 """Pictures described one by one in a line; a WebSocket sends any number of them in one request."""
 
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 """Lines that wait to be written; of more, the oldest are dropped."""
 
 GATHER_SECONDS = 0.05
@@ -97,7 +97,7 @@ class RequestObserver(Observer):
         for stage, milliseconds in stages.items():
             self._metrics.stage_seconds.labels(stage).observe(milliseconds / 1000)
         if (record := _current.get()) is not None:
-            if len(record.pictures) < MOST_PICTURES:
+            if len(record.pictures) < MAX_PICTURES:
                 record.pictures.append((format, prediction.image.width, prediction.image.height))
             record.answered += 1
             record.faces += len(prediction.faces)
@@ -205,7 +205,7 @@ class BackgroundHandler(logging.Handler):
     def __init__(self, output: TextIO) -> None:
         super().__init__()
         self._output = output
-        self._lines: deque[str] = deque(maxlen=MOST_LINES)
+        self._lines: deque[str] = deque(maxlen=MAX_LINES)
         self._some = Event()
         self._closing = False
         self._thread = Thread(target=self._work, name="log", daemon=True)

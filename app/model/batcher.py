@@ -20,18 +20,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Answer = TypeVar("Answer")
 
-Output = TypeVar("Output", covariant=True)
+Output_co = TypeVar("Output_co", covariant=True)
 
 _HANG_CHECK_SECONDS = 1.0
 """Interval of the hang check while the batcher stops, in seconds."""
 
 
-class Results(Protocol[Output]):
+class Results(Protocol[Output_co]):
     """A list, or the rows of an array."""
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[Output]: ...
+    def __iter__(self) -> Iterator[Output_co]: ...
 
 
 class Batcher(Generic[Item, Result]):

@@ -75,7 +75,8 @@ class Classifier:
         """Classify crops of faces.
 
         Args:
-            crops: float32 [N, 96, 96, 3] or N of [96, 96, 3], in [0, 1], from `app.vision.preprocess.model_input`; any N.
+            crops: any number N of crops from `app.vision.preprocess.model_input`: float32 [N, 96, 96, 3], or a list of
+                [96, 96, 3], in [0, 1].
 
         Returns:
             float32 [N, 7] probabilities in the order of `app.emotions.LABELS`; rows sum to 1.

@@ -8,7 +8,7 @@ from app import errors
 from app.analyzer import Analyzer
 from app.concurrency import FairShare
 from app.http.problem_details import responses
-from app.routers.uploads import MANY_FILES_BODY, ONE_FILE_BODY, File, ManyFiles, OneFile
+from app.routers.uploads import MANY_FILES_BODY, ONE_FILE_BODY, ManyFiles, OneFile, UploadedFile
 from app.schemas import Batch, FileError, FilePrediction, Prediction
 
 router = APIRouter(tags=["predict"])
@@ -49,7 +49,7 @@ async def predict_batch(upload: ManyFiles) -> Batch:
     return Batch(results=await asyncio.gather(*(_result(file, upload.analyzer, share) for file in upload.files)))
 
 
-async def _result(file: File, analyzer: Analyzer, share: FairShare) -> FilePrediction | FileError:
+async def _result(file: UploadedFile, analyzer: Analyzer, share: FairShare) -> FilePrediction | FileError:
     async with share.slot():
         answer = await analyzer.attempt(file.data)
     if isinstance(answer, errors.ServiceError):

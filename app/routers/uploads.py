@@ -4,7 +4,7 @@ FastAPI's own file parameters are not used: they spool files over 1 MB to disk, 
 lists of files in a way that Swagger UI draws as text boxes.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request
@@ -23,7 +23,7 @@ _OVERHEAD = 64 * 1024
 """Bytes that multipart framing may add to the files."""
 
 
-class File(NamedTuple):
+class UploadedFile(NamedTuple):
     """One uploaded file; the name is the client's word and only ever repeated."""
 
     name: str | None
@@ -39,56 +39,32 @@ class Upload(NamedTuple):
         threads: picture threads that this request may use at the moment.
     """
 
-    files: list[File]
+    files: list[UploadedFile]
     analyzer: Analyzer
     threads: Callable[[], int]
 
     @property
-    def file(self) -> File:
+    def file(self) -> UploadedFile:
         """The first one."""
         return self.files[0]
 
 
-async def _one_file(request: Request) -> AsyncIterator[Upload]:
-    state = request.app.state
-    admission: Admission = state.admission
-    admission.check()  # Before anything is read: a refusal shall cost nothing.
-    with state.byte_budget.hold() as take:
-        files = [await _read_one(request, state.settings, take)]
-        with admission.admit():
-            yield Upload(files, state.analyzer, admission.threads_per_request)
-
-
-async def _many_files(request: Request) -> AsyncIterator[Upload]:
-    state = request.app.state
-    admission: Admission = state.admission
-    admission.check()
-    with state.byte_budget.hold() as take:
-        files = await _read_many(request, state.settings, take)
-        with admission.admit(len(files)):
-            yield Upload(files, state.analyzer, admission.threads_per_request)
-
-
-OneFile = Annotated[Upload, Depends(_one_file, scope="function")]
-ManyFiles = Annotated[Upload, Depends(_many_files, scope="function")]
-
-
-async def _read_one(request: Request, settings: Settings, take: Take) -> File:
+async def _read_one(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
     limit = settings.max_file_bytes
     error = FileTooLarge(f"A picture may have at most {limit} bytes.")
     if not _is_multipart(request):
         data = b"".join([chunk async for chunk in _limited(request, limit, error, take)])
         if not data:
             raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
-        return File(None, data)
+        return [UploadedFile(None, data)]
     stream = _limited(request, limit + _OVERHEAD, error, take)
     files = await _multipart_files(request, "file", stream, limit)
     if len(files) > 1:
         raise InvalidRequest('The field "file" takes one picture; use /predict/batch for several.')
-    return files[0]
+    return files
 
 
-async def _read_many(request: Request, settings: Settings, take: Take) -> list[File]:
+async def _read_many(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
     limit = settings.max_request_bytes
     error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
     if not _is_multipart(request):
@@ -99,6 +75,26 @@ async def _read_many(request: Request, settings: Settings, take: Take) -> list[F
         raise TooManyFiles(f"A batch may have at most {settings.max_files} pictures; this one has {len(files)}.")
     return files
 
+
+def _admitted(
+    read: Callable[[Request, Settings, Take], Awaitable[list[UploadedFile]]],
+) -> Callable[[Request], AsyncIterator[Upload]]:
+    """The dependency that reads the files of a request and has them admitted."""
+
+    async def upload(request: Request) -> AsyncIterator[Upload]:
+        state = request.app.state
+        admission: Admission = state.admission
+        admission.check()  # Before anything is read: a refusal shall cost nothing.
+        with state.byte_budget.hold() as take:
+            files = await read(request, state.settings, take)
+            with admission.admit(len(files)):
+                yield Upload(files, state.analyzer, admission.threads_per_request)
+
+    return upload
+
+
+OneFile = Annotated[Upload, Depends(_admitted(_read_one), scope="function")]
+ManyFiles = Annotated[Upload, Depends(_admitted(_read_many), scope="function")]
 
 _FILE = {"type": "string", "format": "binary"}
 
@@ -134,7 +130,7 @@ def _is_multipart(request: Request) -> bool:
 
 async def _multipart_files(
     request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int
-) -> list[File]:
+) -> list[UploadedFile]:
     parser = MultiPartParser(request.headers, stream, max_files=MAX_FIELDS, max_fields=MAX_FIELDS)
     parser.spool_max_size = largest + _OVERHEAD
     try:
@@ -143,7 +139,7 @@ async def _multipart_files(
         raise MalformedBody(error.message) from error
     try:
         parts = form.getlist(field)
-        files = [File(part.filename, await part.read()) for part in parts if isinstance(part, UploadFile)]
+        files = [UploadedFile(part.filename, await part.read()) for part in parts if isinstance(part, UploadFile)]
     finally:
         for part in parser._files_to_close_on_error:  # Unlike the form's own files, also one that was cut short.
             part.close()

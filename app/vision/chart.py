@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 1280, 380
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 52, 150, 44
 _INK, _QUIET, _LINE, _GROUND = (28, 32, 48), (90, 97, 120), (226, 229, 238), (255, 255, 255)
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
-_MOST_TICKS = 12
+_MAX_TICKS = 12
 
 
 class Moment(NamedTuple):
@@ -49,7 +49,7 @@ def _panel(timeline: Timeline) -> NDArray[np.uint8]:
     canvas = np.full((HEIGHT, WIDTH, 3), _GROUND, np.uint8)
     end = max((moment.time for moment in timeline.moments), default=0.0) or 1.0
     wide, high = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
-    step = next((tick for tick in _TICKS if end / tick <= _MOST_TICKS), end / _MOST_TICKS)
+    step = next((tick for tick in _TICKS if end / tick <= _MAX_TICKS), end / _MAX_TICKS)
     times = [number * step for number in range(int(end / step + 1e-6) + 1)]
     shares = (0, 0.25, 0.5, 0.75, 1)
 
