@@ -3,9 +3,6 @@
 import json
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -30,35 +27,14 @@ OVERLAYS = {"base": "keras", "lite": "litert"}
 Object = dict[str, Any]
 
 
-def merged(object: Any, patch: Any) -> Any:
-    """A strategic merge: mappings by key, lists of named things by name, anything else as the patch has it."""
-    if isinstance(object, dict) and isinstance(patch, dict):
-        return object | {key: merged(object.get(key), value) for key, value in patch.items()}
-    if isinstance(object, list) and isinstance(patch, list) and all("name" in one for one in patch):
-        patches = {one["name"]: one for one in patch}
-        return [merged(one, patches.get(one["name"], {})) for one in object]
-    return patch
+def read(path: Path) -> Object:
+    one: Object = yaml.safe_load(path.read_text())
+    return one
 
 
-def rendered(folder: Path) -> dict[str, Object]:
-    """What `kubectl kustomize FOLDER` prints, by kind; as much of it as is in use here."""
-    recipe = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    assert recipe.keys() <= {"apiVersion", "kind", "resources", "images", "patches"}
-    objects: dict[str, Object] = {}
-    for name in recipe["resources"]:
-        if (folder / name).is_dir():
-            objects |= rendered(folder / name)
-        else:
-            one = yaml.safe_load((folder / name).read_text())
-            objects[one["kind"]] = one
-    for patch in recipe.get("patches", []):
-        one = yaml.safe_load((folder / patch["path"]).read_text())
-        objects[one["kind"]] = merged(objects[one["kind"]], one)
-    container = objects["Deployment"]["spec"]["template"]["spec"]["containers"][0]
-    (image,) = recipe["images"]
-    assert container["image"].partition(":")[0] == image["name"]
-    container["image"] = f"{image['name']}:{image['newTag']}"
-    return objects
+def recipe(overlay: str) -> Object:
+    """The kustomization of an overlay."""
+    return read(MANIFESTS / overlay / "kustomization.yaml")
 
 
 @pytest.fixture(params=OVERLAYS)
@@ -67,8 +43,10 @@ def overlay(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def objects(overlay: str) -> dict[str, Object]:
-    return rendered(MANIFESTS / overlay)
+def objects() -> dict[str, Object]:
+    """The manifests of the base, by kind."""
+    manifests = [read(MANIFESTS / "base" / name) for name in recipe("base")["resources"]]
+    return {one["kind"]: one for one in manifests}
 
 
 @pytest.fixture
@@ -82,6 +60,19 @@ def container(pod: Object) -> Object:
     (container,) = pod["containers"]
     one: Object = container
     return one
+
+
+@pytest.fixture
+def resources(overlay: str, container: Object) -> Object:
+    """What an overlay gives the container."""
+    if overlay == "base":
+        return dict(container["resources"])
+    (patch,) = recipe(overlay)["patches"]
+    patched = read(MANIFESTS / overlay / patch["path"])
+    assert (patched["kind"], patched["metadata"]["name"]) == ("Deployment", "expressions")
+    (one,) = patched["spec"]["template"]["spec"]["containers"]
+    assert one == {"name": container["name"], "resources": one["resources"]}
+    return dict(one["resources"])
 
 
 def compose() -> dict[str, Object]:
@@ -181,13 +172,21 @@ def test_the_probes_are_answered_at_the_images_port(
     assert httpx2.get(service + scraped["prometheus.io/path"]).text.startswith("# HELP")
 
 
+def test_the_overlays_are_made_of_the_files_beside_them(overlay: str) -> None:
+    files = recipe(overlay)
+    assert files.keys() <= {"apiVersion", "kind", "resources", "images", "patches"}
+    named = {*files["resources"], *(patch["path"] for patch in files.get("patches", []))}
+    assert all((MANIFESTS / overlay / name).exists() for name in named)
+    assert {path.name for path in (MANIFESTS / overlay).iterdir()} == named - {"../base"} | {"kustomization.yaml"}
+
+
 def test_the_start_has_ten_times_as_long_as_was_measured(overlay: str, container: Object) -> None:
     probe = container["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] > 10 * measured(OVERLAYS[overlay])["ready"]
 
 
-def test_memory_and_processors_are_what_was_measured(overlay: str, container: Object) -> None:
-    requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+def test_memory_and_processors_are_what_was_measured(overlay: str, resources: Object) -> None:
+    requests, limits = resources["requests"], resources["limits"]
     engine = OVERLAYS[overlay]
     assert requests["cpu"] == limits["cpu"] == "2"
     assert in_bytes(requests["memory"]) > 1e6 * measured(engine)["resident MB"]
@@ -240,54 +239,29 @@ def test_compose_confines_and_bounds_each_image(name: str, engine: str) -> None:
     assert f"--start-period={service['healthcheck']['start_period']}" in DOCKERFILE
 
 
-def test_images_are_called_the_same_everywhere() -> None:
+def test_images_are_called_the_same_everywhere(container: Object) -> None:
+    assert container["image"].partition(":")[0] == "expressions"
     names = {name: service["image"] for name, service in compose().items()}
     assert names == {"full": f"expressions:{__version__}", "lite": f"expressions:{__version__}-lite"}
     for overlay, name in {"base": "full", "lite": "lite"}.items():
-        spec = rendered(MANIFESTS / overlay)["Deployment"]["spec"]["template"]["spec"]
-        assert spec["containers"][0]["image"] == names[name]
+        (image,) = recipe(overlay)["images"]
+        assert f"{image['name']}:{image['newTag']}" == names[name]
     for name in names.values():
         assert re.search(rf"{re.escape(name)}(?![\w-])", GUIDE)
 
 
-def planned(replay: Path, target: str) -> list[str]:
-    """The steps and files of a replay."""
-    command = [sys.executable, str(replay), target, "--steps"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-
-
-@pytest.mark.parametrize(("target", "engine"), {"full": "keras", "lite": "litert"}.items())
-def test_a_replay_does_the_steps_of_the_target(target: str, engine: str) -> None:
-    lines = planned(ROOT / "scripts" / "replay", target)
-    assert lines[0].startswith("FROM python:")
-    assert ("ENV EMOTION_ENGINE=litert" in lines) == (engine == "litert")
-    assert sum(line.startswith("RUN pip install") for line in lines) == 1
-    assert "USER 1000" in lines
-    assert {"app/__main__.py", "models/emotion_vgg16.tflite", "requirements.lock"} <= set(lines)
-    assert not {"tests/conftest.py", "README.md", "Dockerfile"} & set(lines)
-    assert not any("__pycache__" in line for line in lines)
-
-
-def test_a_replay_sends_what_dockerignore_lets_through(tmp_path: Path) -> None:
-    (tmp_path / "scripts").mkdir()
-    replay = Path(shutil.copy(ROOT / "scripts" / "replay", tmp_path / "scripts"))
-    (tmp_path / "Dockerfile").write_text("# one\nFROM a AS b\nRUN one && \\\n    two\n\nFROM b AS c\nCMD three\n")
-    (tmp_path / ".dockerignore").write_text(
-        "*\n# all but\n!kept\n!*.txt\n**/cache\nkept/inner/?.md\n!kept/inner/b.md\n"
-    )
-    for name in ("a.txt", "kept/a.py", "kept/cache/a", "kept/inner/cache/a", "kept/inner/a.md", "kept/inner/b.md", "c"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    files = ["a.txt", "kept/a.py", "kept/inner/b.md"]
-    assert planned(replay, "b") == ["FROM a", "RUN one && two", *files]
-    assert planned(replay, "c") == ["FROM a", "RUN one && two", "CMD three", *files]
-
-
-def test_a_replay_of_something_else_fails() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "replay"), "nothing", "--steps"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert result.stderr == "Failed: no target 'nothing' in the Dockerfile; there are base, lite, full\n"
+def copied() -> set[str]:
+    """The files that the image of the keras engine is built from, by the Dockerfile's COPY lines."""
+    stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+    files: set[str] = set()
+    for stage in stages:
+        if re.match(r".* AS (base|full)\n", stage):
+            for line in re.findall(r"^COPY (.*)$", stage, re.MULTILINE):
+                for source in line.split()[:-1]:
+                    path = ROOT / source
+                    inside = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+                    files |= {str(one.relative_to(ROOT)) for one in inside if "__pycache__" not in one.parts}
+    return files
 
 
 def test_the_upload_to_a_space_has_every_file_that_the_image_needs() -> None:
@@ -295,9 +269,9 @@ def test_the_upload_to_a_space_has_every_file_that_the_image_needs() -> None:
     words = shlex.split(command.replace("\\\n", " "))
     given = [word for before, word in pairwise(words) if before == "--include"]
     patterns = [f"{word}*" if word.endswith("/") else word for word in given]
-    lines = planned(ROOT / "scripts" / "replay", "full")
-    files = [line for line in lines if not re.match("[A-Z]+ ", line)]
+    files = copied()
     assert len(files) > 50
+    assert {"app/__main__.py", "models/emotion_vgg16.keras", "requirements.lock"} <= files
     for name in ("README.md", "Dockerfile", ".dockerignore", *files):
         assert any(fnmatchcase(name, pattern) for pattern in patterns), name
     assert not any(fnmatchcase("tests/conftest.py", pattern) for pattern in patterns)

@@ -1,3 +1,4 @@
+// @ts-check
 // The camera in real time: sends frames to the service as fast as it answers, and draws what it says over the video.
 
 import { FaceCard, drawBoxes, sentence } from "./faces.js";

@@ -1,4 +1,7 @@
+// @ts-check
 // Swagger UI over the service's own description.
+
+const { SwaggerUIBundle } = /** @type {any} */ (window);
 
 SwaggerUIBundle({
   url: "openapi.json",

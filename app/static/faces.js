@@ -1,3 +1,4 @@
+// @ts-check
 // Draws faces: their boxes over a picture, and a card with the probabilities of each. Knows nothing about the labels.
 
 const between = new Intl.ListFormat("en", { type: "conjunction" });
@@ -6,14 +7,21 @@ export function percent(probability) {
   return `${Math.round(100 * probability)}\u00a0%`;
 }
 
-/** What the face shows, in a sentence that admits doubt. */
+/**
+ * What the face shows, in a sentence that admits doubt.
+ * @param {Pick<import("./service.js").Face, "certain" | "message" | "plausible">} face
+ */
 export function sentence({ certain, message, plausible }) {
   if (certain) return message;
   if (plausible.length === 1) return `Not sure; perhaps ${plausible[0]}.`;
   return `Not sure between ${between.format(plausible)}.`;
 }
 
-/** Outlines of faces in percent of the upright picture, so that they fit it at any size. */
+/**
+ * Outlines of faces in percent of the upright picture, so that they fit it at any size.
+ * @param {import("./service.js").Face[]} faces
+ * @param {import("./service.js").Emotions} emotions
+ */
 export function drawBoxes(svg, faces, { width, height }, emotions, { mirrored = false, numbered = false } = {}) {
   const shapes = faces.flatMap((face, index) => {
     const box = face.face_coordinates;
@@ -35,6 +43,12 @@ export function drawBoxes(svg, faces, { width, height }, emotions, { mirrored = 
   svg.replaceChildren(...shapes);
 }
 
+/** A copy of the element in a template of the page. */
+export function fromTemplate(id) {
+  const template = /** @type {HTMLTemplateElement} */ (document.getElementById(id));
+  return /** @type {DocumentFragment} */ (template.content.cloneNode(true)).firstElementChild;
+}
+
 /** The card of one face; `update` shows another answer in it. */
 export class FaceCard {
   #parts;
@@ -43,11 +57,12 @@ export class FaceCard {
 
   constructor(emotions) {
     this.#emotions = emotions;
-    this.element = document.getElementById("face-template").content.cloneNode(true).firstElementChild;
+    this.element = fromTemplate("face-template");
     const names = ["number", "sign", "label", "percent", "sentence"];
     this.#parts = Object.fromEntries(names.map((name) => [name, this.element.querySelector(`.${name}`)]));
   }
 
+  /** @param {import("./service.js").Face} face @param {string | number} number */
   update(face, number = "") {
     const { number: count, sign, label, percent: share, sentence: words } = this.#parts;
     const texts = [
@@ -68,7 +83,7 @@ export class FaceCard {
   #addRow(name) {
     const tags = ["tr", "th", "td", "td", "div", "div"];
     const [row, heading, cell, figure, track, bar] = tags.map((tag) => document.createElement(tag));
-    heading.scope = "row";
+    heading.setAttribute("scope", "row");
     heading.textContent = name;
     bar.className = "bar";
     bar.style.background = this.#emotions.get(name)?.colour ?? "";

@@ -1,3 +1,4 @@
+// @ts-check
 // Where pictures come from: the picker, a drop, the clipboard, the samples, the camera.
 
 import { Camera } from "./camera.js";
@@ -7,9 +8,10 @@ import { emotions, useKey } from "./service.js";
 const AT_ONCE = 2;
 
 const find = (id) => document.getElementById(id);
-const [drop, file, results, keyForm, keyInput, keyError, cameraButton] = [
-  "drop", "file", "results", "key", "key-input", "key-error", "camera-button",
+const [drop, results, keyForm, keyError, cameraButton] = [
+  "drop", "results", "key", "key-error", "camera-button",
 ].map(find);
+const [file, keyInput] = ["file", "key-input"].map((id) => /** @type {HTMLInputElement} */ (find(id)));
 const camera = new Camera(find("camera"));
 
 let waiting = []; // pictures that are not sent yet
@@ -32,7 +34,8 @@ document.addEventListener("drop", (event) => {
   add(event.dataTransfer.files);
 });
 find("samples").addEventListener("click", async (event) => {
-  const sample = event.target.closest("[data-sample]");
+  /** @type {HTMLElement} */
+  const sample = /** @type {Element} */ (event.target).closest("[data-sample]");
   if (sample) add([await drawn(sample.querySelector("img"), `${sample.dataset.sample}.jpg`)]);
 });
 cameraButton.addEventListener("click", toggleCamera);

@@ -1,6 +1,7 @@
+// @ts-check
 // One picture: asks the service about it, shows the answer, and what else can be had of it.
 
-import { FaceCard, drawBoxes } from "./faces.js";
+import { FaceCard, drawBoxes, fromTemplate } from "./faces.js";
 import { annotated, curl, explanation, predict } from "./service.js";
 
 /** The element of one picture, which fills as the answers come. */
@@ -8,16 +9,19 @@ export class Picture {
   #file;
   #emotions;
   #part;
+  /** @type {import("./service.js").Prediction} */
   #prediction;
 
   constructor(file, emotions) {
     this.#file = file;
     this.#emotions = emotions;
-    this.element = document.getElementById("result-template").content.cloneNode(true).firstElementChild;
+    this.element = fromTemplate("result-template");
     this.#part = (selector) => this.element.querySelector(selector);
     this.element.setAttribute("aria-label", file.name);
     this.#preview();
-    this.element.addEventListener("click", (event) => this.#act(event.target.closest("[data-action]")));
+    this.element.addEventListener("click", ({ target }) => {
+      this.#act(/** @type {Element} */ (target).closest("[data-action]"));
+    });
   }
 
   /** Ask the service; throws what it refuses, after showing it. */
@@ -49,6 +53,7 @@ export class Picture {
     image.src = URL.createObjectURL(this.#file);
   }
 
+  /** @param {import("./service.js").Prediction} prediction */
   #show({ faces, image, timings_ms: timings }) {
     const several = faces.length > 1;
     drawBoxes(this.#part(".boxes"), faces, image, this.#emotions, { numbered: several });
@@ -137,7 +142,9 @@ export class Picture {
     for (const image of this.element.querySelectorAll("img")) URL.revokeObjectURL(image.src);
     const next = this.element.nextElementSibling ?? this.element.previousElementSibling;
     this.element.remove();
-    (next?.querySelector("[data-action=remove]") ?? document.getElementById("file")).focus();
+    /** @type {HTMLElement} */
+    const control = next?.querySelector("[data-action=remove]") ?? document.getElementById("file");
+    control.focus();
   }
 }
 

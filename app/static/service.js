@@ -1,4 +1,13 @@
+// @ts-check
 // Talks to the service. The only file that knows its addresses and the API key.
+
+/**
+ * @typedef {{ x: number, y: number, width: number, height: number }} Box
+ * @typedef {{ emotion: string, confidence: number, probabilities: Record<string, number>, message: string,
+ *   face_coordinates: Box, certain: boolean, plausible: string[] }} Face
+ * @typedef {{ faces: Face[], image: { width: number, height: number }, timings_ms: Record<string, number> }} Prediction
+ * @typedef {Map<string, { emoji: string, colour: string }>} Emotions
+ */
 
 const KEY = "expressions-key";
 
@@ -18,14 +27,14 @@ export function useKey(text) {
   sessionStorage.setItem(KEY, text);
 }
 
-/** The labels in the order of the model, each with its emoji and colour. */
+/** @returns {Promise<Emotions>} the labels in the order of the model, each with its emoji and colour */
 export async function emotions() {
   const answer = await ask("emotions");
   const { details } = await answer.json();
   return new Map(details.map((emotion) => [emotion.name, emotion]));
 }
 
-/** What `/predict` answers about a picture. */
+/** @returns {Promise<Prediction>} what `/predict` answers about a picture */
 export async function predict(picture) {
   const answer = await ask("predict", picture);
   return answer.json();

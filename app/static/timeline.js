@@ -1,3 +1,4 @@
+// @ts-check
 // Draws the expressions of the last minute: bands whose heights are the probabilities, newest at the right.
 
 const SECONDS = 60;
