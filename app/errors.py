@@ -1,6 +1,6 @@
 """What can go wrong, in the service's own terms. Each error carries the status and code that clients see.
 
-Knows nothing about HTTP frameworks: `app/problems.py` turns these into responses.
+`app/http/problem_details.py` turns these into responses.
 """
 
 

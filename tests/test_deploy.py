@@ -37,6 +37,11 @@ def recipe(overlay: str) -> Object:
     return read(MANIFESTS / overlay / "kustomization.yaml")
 
 
+def manifests() -> list[Object]:
+    """The objects of the base: each file holds one."""
+    return [read(path) for path in (MANIFESTS / "base").glob("*.yaml") if path.name != "kustomization.yaml"]
+
+
 @pytest.fixture(params=OVERLAYS)
 def overlay(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -44,9 +49,8 @@ def overlay(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def objects() -> dict[str, Object]:
-    """The manifests of the base, by kind."""
-    manifests = [read(MANIFESTS / "base" / name) for name in recipe("base")["resources"]]
-    return {one["kind"]: one for one in manifests}
+    """The objects of the base, by kind. The lite overlay changes no more than a test below lets it."""
+    return {one["kind"]: one for one in manifests()}
 
 
 @pytest.fixture
@@ -65,14 +69,10 @@ def container(pod: Object) -> Object:
 @pytest.fixture
 def resources(overlay: str, container: Object) -> Object:
     """What an overlay gives the container."""
-    if overlay == "base":
-        return dict(container["resources"])
-    (patch,) = recipe(overlay)["patches"]
-    patched = read(MANIFESTS / overlay / patch["path"])
-    assert (patched["kind"], patched["metadata"]["name"]) == ("Deployment", "expressions")
-    (one,) = patched["spec"]["template"]["spec"]["containers"]
-    assert one == {"name": container["name"], "resources": one["resources"]}
-    return dict(one["resources"])
+    if overlay == "lite":
+        (container,) = read(MANIFESTS / "lite" / "resources.yaml")["spec"]["template"]["spec"]["containers"]
+    one: Object = container["resources"]
+    return one
 
 
 def compose() -> dict[str, Object]:
@@ -116,8 +116,8 @@ def variables(container: Object) -> dict[str, str]:
 @pytest.mark.parametrize(
     "version", [*re.findall(r"Kubernetes (\S+) or newer", GUIDE), kubernetes_validate.latest_version()]
 )
-def test_the_manifests_fit_their_schemas(objects: dict[str, Object], version: str) -> None:
-    for one in objects.values():
+def test_the_manifests_fit_their_schemas(version: str) -> None:
+    for one in manifests():
         kubernetes_validate.validate(one, version, strict=True)
 
 
@@ -180,13 +180,32 @@ def test_the_overlays_are_made_of_the_files_beside_them(overlay: str) -> None:
     assert {path.name for path in (MANIFESTS / overlay).iterdir()} == named - {"../base"} | {"kustomization.yaml"}
 
 
+def test_the_lite_overlay_changes_the_image_and_the_resources_only(
+    objects: dict[str, Object], container: Object
+) -> None:
+    assert recipe("lite")["resources"] == ["../base"]
+    assert recipe("lite")["patches"] == [{"path": "resources.yaml"}]
+    patch = read(MANIFESTS / "lite" / "resources.yaml")
+    (patched,) = patch["spec"]["template"]["spec"]["containers"]
+    deployment = objects["Deployment"]
+    assert patch == {
+        "apiVersion": deployment["apiVersion"],
+        "kind": deployment["kind"],
+        "metadata": {"name": deployment["metadata"]["name"]},
+        "spec": {"template": {"spec": {"containers": [patched]}}},
+    }
+    assert patched == {"name": container["name"], "resources": patched["resources"]}
+
+
 def test_the_start_has_ten_times_as_long_as_was_measured(overlay: str, container: Object) -> None:
     probe = container["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] > 10 * measured(OVERLAYS[overlay])["ready"]
 
 
 def test_memory_and_processors_are_what_was_measured(overlay: str, resources: Object) -> None:
+    assert resources.keys() == {"requests", "limits"}
     requests, limits = resources["requests"], resources["limits"]
+    assert requests.keys() == limits.keys() == {"cpu", "memory"}
     engine = OVERLAYS[overlay]
     assert requests["cpu"] == limits["cpu"] == "2"
     assert in_bytes(requests["memory"]) > 1e6 * measured(engine)["resident MB"]
@@ -245,6 +264,7 @@ def test_images_are_called_the_same_everywhere(container: Object) -> None:
     assert names == {"full": f"expressions:{__version__}", "lite": f"expressions:{__version__}-lite"}
     for overlay, name in {"base": "full", "lite": "lite"}.items():
         (image,) = recipe(overlay)["images"]
+        assert image.keys() == {"name", "newTag"}
         assert f"{image['name']}:{image['newTag']}" == names[name]
     for name in names.values():
         assert re.search(rf"{re.escape(name)}(?![\w-])", GUIDE)
@@ -259,9 +279,24 @@ def copied() -> set[str]:
             for line in re.findall(r"^COPY (.*)$", stage, re.MULTILINE):
                 for source in line.split()[:-1]:
                     path = ROOT / source
+                    assert path.exists(), source
                     inside = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
                     files |= {str(one.relative_to(ROOT)) for one in inside if "__pycache__" not in one.parts}
     return files
+
+
+def test_the_images_run_as_a_user_without_rights_on_their_engines() -> None:
+    stages = {
+        match[1]: match[0] for match in re.finditer(r"^FROM .* AS (\w+)\n(?:(?!FROM ).*\n)*", DOCKERFILE, re.MULTILINE)
+    }
+    assert set(stages) == {"base", *compose()}
+    for name, engine in {"full": "keras", "lite": "litert"}.items():
+        assert stages[name].count("RUN pip install") == 1
+        assert stages[name].rstrip().endswith("USER 1000")
+        assert ("ENV EMOTION_ENGINE=litert" in stages[name]) == (engine == "litert")
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    assert sent[0] == "*"
+    assert {"!app", "!models", "!haarcascade_frontalface_default.xml", "!requirements*.lock"} <= set(sent)
 
 
 def test_the_upload_to_a_space_has_every_file_that_the_image_needs() -> None:

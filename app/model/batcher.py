@@ -1,6 +1,6 @@
 """A micro-batcher: many callers share one function that is cheaper on batches.
 
-One thread owns the function. It waits for the first item and takes whatever else is there; nothing waits for company.
+One thread owns the function. It waits for the first item and takes whatever else is there; no item waits for others.
 Rarer work on what the function uses can be done in the same thread, between two batches.
 Knows nothing about faces or models.
 """
