@@ -170,7 +170,7 @@ def test_stopping_leaves_a_thread_behind_that_hangs() -> None:
         assert run.busy.wait(10)
         stopping = threading.Thread(target=batcher.stop)
         stopping.start()
-        stopping.join(10)
+        stopping.join(5)
         assert not stopping.is_alive()
         caller.join(10)
         assert len(answers) == 1
