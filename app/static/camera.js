@@ -1,7 +1,7 @@
 // @ts-check
 // The camera in real time: sends frames to the service as fast as it answers, and draws what it says over the video.
 
-import { FaceCard, drawBoxes, sentence } from "./faces.js";
+import { FaceCard, drawBoxes, part, sentence } from "./faces.js";
 import { live } from "./service.js";
 import { Timeline } from "./timeline.js";
 
@@ -12,34 +12,38 @@ const LONGEST_PAUSE = 8; // Seconds between tries to connect again.
 
 /** Owns the camera's section of the page, from `start` to `stop`. */
 export class Camera {
-  #emotions;
+  #emotions = /** @type {import("./service.js").Emotions} */ (new Map());
   #section;
   #part;
   #video;
   #canvas = document.createElement("canvas");
-  #stream = null;
-  #socket = null;
-  #sent = new Map(); // number of a frame -> when it was sent
+  #stream = /** @type {MediaStream | null} */ (null);
+  #socket = /** @type {WebSocket | null} */ (null);
+  #sent = /** @type {Map<number, number>} */ (new Map()); // number of a frame -> when it was sent
   #count = 0;
   #encoding = false;
   #pause = 1;
   #retry = 0;
+  /** @type {Map<number, { card: FaceCard, timeline: Timeline, seconds: number }>} */
   #people = new Map(); // id of a face -> its card, its timeline, and when it was last seen
-  #answers = []; // when the last answers came, and how long each took
+  #answers = /** @type {[number, number][]} */ ([]); // when the last answers came, and how long each took
   #spoken = 0;
   #drawn = 0;
 
+  /** @param {HTMLElement} section */
   constructor(section) {
     this.#section = section;
-    this.#part = (selector) => section.querySelector(selector);
-    this.#video = this.#part("video");
-    document.addEventListener("visibilitychange", () => this.#stream && (document.hidden ? this.#rest() : this.#connect()));
+    this.#part = (/** @type {string} */ selector) => part(section, selector);
+    this.#video = /** @type {HTMLVideoElement} */ (this.#part("video"));
+    const pauseOrResume = () => this.#stream && (document.hidden ? this.#rest() : this.#connect());
+    document.addEventListener("visibilitychange", pauseOrResume);
   }
 
   get running() {
     return this.#stream !== null;
   }
 
+  /** @param {import("./service.js").Emotions} emotions */
   async start(emotions) {
     this.#emotions = emotions;
     this.#section.hidden = false;
@@ -102,7 +106,8 @@ export class Camera {
       if (socket !== this.#socket) return; // It was closed here.
       this.#socket = null;
       this.#part(".boxes").replaceChildren();
-      this.#tell(`${reason || "The service cannot be reached, or has no room for another camera."} Trying again\u2026`, true);
+      const words = reason || "The service cannot be reached, or has no room for another camera.";
+      this.#tell(`${words} Trying again\u2026`, true);
       this.#retry = setTimeout(() => this.#connect(), 1000 * this.#pause);
       this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
     });
@@ -116,7 +121,8 @@ export class Camera {
     const { videoWidth: width, videoHeight: height } = this.#video;
     const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
     Object.assign(this.#canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
-    this.#canvas.getContext("2d").drawImage(this.#video, 0, 0, this.#canvas.width, this.#canvas.height);
+    const context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d"));
+    context.drawImage(this.#video, 0, 0, this.#canvas.width, this.#canvas.height);
     const [socket, taken] = [this.#socket, performance.now()];
     this.#encoding = true;
     this.#canvas.toBlob(
@@ -132,9 +138,10 @@ export class Camera {
     );
   }
 
-  #answer({ frame, faces, image, error }) {
+  /** @param {import("./service.js").LiveAnswer} answer */
+  #answer({ frame, faces = [], image, error }) {
     const now = performance.now();
-    this.#answers.push([now, now - this.#sent.get(frame)]);
+    this.#answers.push([now, now - (this.#sent.get(frame) ?? NaN)]);
     for (const number of this.#sent.keys()) if (number <= frame) this.#sent.delete(number);
     if (error) {
       this.#tell(error, true);
@@ -148,10 +155,11 @@ export class Camera {
     this.#speak(faces, now);
   }
 
+  /** @param {import("./service.js").LiveFace} face @param {number} seconds */
   #seen(face, seconds) {
     let person = this.#people.get(face.id);
     if (!person) {
-      person = { card: new FaceCard(this.#emotions), timeline: new Timeline(this.#emotions) };
+      person = { card: new FaceCard(this.#emotions), timeline: new Timeline(this.#emotions), seconds };
       person.card.element.append(person.timeline.element);
       this.#people.set(face.id, person);
       this.#part(".faces").append(person.card.element);
@@ -161,6 +169,7 @@ export class Camera {
     person.seconds = seconds;
   }
 
+  /** @param {number} seconds */
   #sweep(seconds) {
     const draw = seconds - this.#drawn > 0.2;
     if (draw) this.#drawn = seconds;
@@ -173,6 +182,7 @@ export class Camera {
     }
   }
 
+  /** @param {number} now */
   #measure(now) {
     while (this.#answers[0][0] < now - 1000) this.#answers.shift();
     const times = this.#answers.map(([, took]) => took).sort((one, other) => one - other);
@@ -180,7 +190,10 @@ export class Camera {
     this.#part(".stats").textContent = `${times.length} frames a second, ${median} ms from frame to answer`;
   }
 
-  /** Words for the status, which screen readers speak: not more often than every two seconds. */
+  /**
+   * Words for the status, which screen readers speak: not more often than every two seconds.
+   * @param {import("./service.js").Face[]} faces @param {number} now
+   */
   #speak(faces, now) {
     if (now - this.#spoken < 2000) return;
     this.#spoken = now;
@@ -188,6 +201,7 @@ export class Camera {
     else this.#tell(faces.length === 1 ? sentence(faces[0]) : `${faces.length} faces.`);
   }
 
+  /** @param {string} text */
   #tell(text, wrong = false) {
     const status = this.#part(".status");
     if (status.textContent !== text) status.textContent = text;

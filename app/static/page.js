@@ -2,27 +2,28 @@
 // Where pictures come from: the picker, a drop, the clipboard, the samples, the camera.
 
 import { Camera } from "./camera.js";
+import { part } from "./faces.js";
 import { Picture } from "./picture.js";
 import { emotions, useKey } from "./service.js";
 
 const AT_ONCE = 2;
 
-const find = (id) => document.getElementById(id);
+const find = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const [drop, results, keyForm, keyError, cameraButton] = [
   "drop", "results", "key", "key-error", "camera-button",
 ].map(find);
 const [file, keyInput] = ["file", "key-input"].map((id) => /** @type {HTMLInputElement} */ (find(id)));
 const camera = new Camera(find("camera"));
 
-let waiting = []; // pictures that are not sent yet
+let waiting = /** @type {Picture[]} */ ([]); // pictures that are not sent yet
 let working = 0;
 let known = begin();
 
 file.addEventListener("change", () => {
-  add(file.files);
+  add(file.files ?? []);
   file.value = ""; // so that choosing the same file again is a change
 });
-document.addEventListener("paste", (event) => add(event.clipboardData.files));
+document.addEventListener("paste", (event) => add(event.clipboardData?.files ?? []));
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   drop.classList.add("over");
@@ -31,12 +32,12 @@ document.addEventListener("dragleave", (event) => drop.classList.toggle("over", 
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   drop.classList.remove("over");
-  add(event.dataTransfer.files);
+  add(event.dataTransfer?.files ?? []);
 });
 find("samples").addEventListener("click", async (event) => {
-  /** @type {HTMLElement} */
+  /** @type {HTMLElement | null} */
   const sample = /** @type {Element} */ (event.target).closest("[data-sample]");
-  if (sample) add([await drawn(sample.querySelector("img"), `${sample.dataset.sample}.jpg`)]);
+  if (sample) add([await drawn(/** @type {HTMLImageElement} */ (part(sample, "img")), `${sample.dataset.sample}.jpg`)]);
 });
 cameraButton.addEventListener("click", toggleCamera);
 keyForm.addEventListener("submit", (event) => {
@@ -45,7 +46,7 @@ keyForm.addEventListener("submit", (event) => {
   known = begin();
 });
 
-/** Show each picture and send it in its turn; the newest is on top. */
+/** Show each picture and send it in its turn; the newest is on top. @param {Iterable<File>} files */
 async function add(files) {
   const chosen = [...files]; // The list itself does not outlive its event.
   const signs = await known;
@@ -61,25 +62,26 @@ async function add(files) {
 async function work() {
   if (working >= AT_ONCE || !waiting.length) return;
   working += 1;
-  const picture = waiting.shift();
+  const picture = /** @type {Picture} */ (waiting.shift());
   work();
   await picture.analyse().catch((error) => askForKey(error));
   working -= 1;
   work();
 }
 
-/** Get to know the labels; without a key that is needed there are none. */
+/** The labels; without a key that is needed there are none. @returns {Promise<import("./service.js").Emotions>} */
 async function begin() {
   try {
     const signs = await emotions();
     keyForm.hidden = true;
     return signs;
   } catch (error) {
-    askForKey(error);
+    askForKey(/** @type {import("./service.js").Failure} */ (error));
     return new Map();
   }
 }
 
+/** @param {import("./service.js").Failure} error */
 function askForKey(error) {
   if (error.status !== 401) return;
   keyError.textContent = keyForm.hidden ? "" : error.message;
@@ -95,18 +97,20 @@ async function toggleCamera() {
     await camera.start(signs).catch((error) => {
       camera.stop();
       find("camera").hidden = false;
-      find("camera").querySelector(".status").textContent = error.message;
+      part(find("camera"), ".status").textContent = error.message;
     });
   }
-  cameraButton.querySelector("strong").textContent = camera.running ? "Stop the camera" : "Use the camera";
+  part(cameraButton, "strong").textContent = camera.running ? "Stop the camera" : "Use the camera";
 }
 
-/** A drawing as the JPEG file that a camera might have made of it. */
+/** A drawing as the JPEG file a camera might have made of it. @param {HTMLImageElement} image @param {string} name */
 async function drawn(image, name) {
   await image.decode();
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width: image.naturalWidth, height: image.naturalHeight });
-  canvas.getContext("2d").drawImage(image, 0, 0);
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.drawImage(image, 0, 0);
+  /** @type {Blob} */
+  const blob = await new Promise((resolve) => canvas.toBlob(/** @type {BlobCallback} */ (resolve), "image/jpeg", 0.92));
   return new File([blob], name, { type: blob.type });
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // One picture: asks the service about it, shows the answer, and what else can be had of it.
 
-import { FaceCard, drawBoxes, fromTemplate } from "./faces.js";
+import { FaceCard, drawBoxes, fromTemplate, part } from "./faces.js";
 import { annotated, curl, explanation, predict } from "./service.js";
 
 /** The element of one picture, which fills as the answers come. */
@@ -9,14 +9,15 @@ export class Picture {
   #file;
   #emotions;
   #part;
-  /** @type {import("./service.js").Prediction} */
+  /** @type {import("./service.js").Prediction | undefined} */
   #prediction;
 
+  /** @param {File} file @param {import("./service.js").Emotions} emotions */
   constructor(file, emotions) {
     this.#file = file;
     this.#emotions = emotions;
     this.element = fromTemplate("result-template");
-    this.#part = (selector) => this.element.querySelector(selector);
+    this.#part = (/** @type {string} */ selector) => part(this.element, selector);
     this.element.setAttribute("aria-label", file.name);
     this.#preview();
     this.element.addEventListener("click", ({ target }) => {
@@ -30,16 +31,18 @@ export class Picture {
     try {
       this.#prediction = await predict(this.#file);
     } catch (error) {
-      if (error.code === "no_face") this.tell("No face was found. Try one that is well lit, upright and looks at you.");
-      else this.tell(error.message, true);
+      const { code, message } = /** @type {import("./service.js").Failure} */ (error);
+      if (code === "no_face") this.tell("No face was found. Try one that is well lit, upright and looks at you.");
+      else this.tell(message, true);
       throw error;
     } finally {
       this.#part(".actions").hidden = false;
       for (const action of ["json", "drawn"]) this.#part(`[data-action=${action}]`).hidden = !this.#prediction;
     }
-    this.#show(this.#prediction);
+    this.#show(/** @type {import("./service.js").Prediction} */ (this.#prediction));
   }
 
+  /** @param {string} text */
   tell(text, wrong = false) {
     const status = this.#part(".status");
     status.textContent = text;
@@ -47,7 +50,7 @@ export class Picture {
   }
 
   #preview() {
-    const image = this.#part("img");
+    const image = /** @type {HTMLImageElement} */ (this.#part("img"));
     image.addEventListener("load", () => (this.#part("figure").hidden = false));
     image.alt = this.#file.name;
     image.src = URL.createObjectURL(this.#file);
@@ -70,7 +73,10 @@ export class Picture {
     this.#part(".stats").textContent = `${Math.round(timings.total)} ms: ${stages}`;
   }
 
-  /** A control that shows which parts of the face speak for a label. */
+  /**
+   * A control that shows which parts of the face speak for a label.
+   * @param {import("./service.js").Face} face @param {number} index
+   */
   #why(face, index) {
     const box = document.createElement("details");
     const summary = document.createElement("summary");
@@ -79,7 +85,8 @@ export class Picture {
     const image = document.createElement("img");
     const words = document.createElement("p");
     summary.textContent = "Why?";
-    choice.append(...Object.keys(face.probabilities).map((name) => new Option(name, name, false, name === face.emotion)));
+    const names = Object.keys(face.probabilities);
+    choice.append(...names.map((name) => new Option(name, name, false, name === face.emotion)));
     label.append("What speaks for ", choice);
     image.hidden = true;
     words.setAttribute("role", "status");
@@ -98,7 +105,7 @@ export class Picture {
         words.textContent = "Red speaks for it the most, blue a little. A rough guide: single maps may mislead.";
       } catch (error) {
         image.hidden = true;
-        words.textContent = error.message;
+        words.textContent = /** @type {Error} */ (error).message;
       }
     };
     box.addEventListener("toggle", () => box.open && image.hidden && explain());
@@ -106,6 +113,7 @@ export class Picture {
     return box;
   }
 
+  /** @param {HTMLButtonElement | null} button */
   async #act(button) {
     if (!button) return;
     const { action } = button.dataset;
@@ -115,6 +123,7 @@ export class Picture {
     if (action === "remove") this.#remove();
   }
 
+  /** @param {HTMLButtonElement} button @param {string} text */
   async #copy(button, text) {
     const words = (await copied(text)) ? "Copied" : "The browser does not allow it";
     const before = button.textContent;
@@ -123,6 +132,7 @@ export class Picture {
     setTimeout(() => Object.assign(button, { textContent: before, disabled: false }), 1500);
   }
 
+  /** @param {HTMLButtonElement} button */
   async #download(button) {
     button.disabled = true;
     try {
@@ -132,7 +142,7 @@ export class Picture {
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     } catch (error) {
-      this.tell(error.message, true);
+      this.tell(/** @type {Error} */ (error).message, true);
     } finally {
       button.disabled = false;
     }
@@ -142,13 +152,12 @@ export class Picture {
     for (const image of this.element.querySelectorAll("img")) URL.revokeObjectURL(image.src);
     const next = this.element.nextElementSibling ?? this.element.previousElementSibling;
     this.element.remove();
-    /** @type {HTMLElement} */
     const control = next?.querySelector("[data-action=remove]") ?? document.getElementById("file");
-    control.focus();
+    /** @type {HTMLElement} */ (control).focus();
   }
 }
 
-/** Put text on the clipboard; pages that came over plain HTTP have only the old way. */
+/** Put text on the clipboard; pages that came over plain HTTP have only the old way. @param {string} text */
 async function copied(text) {
   if (navigator.clipboard) {
     return navigator.clipboard.writeText(text).then(
