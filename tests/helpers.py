@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx2
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.data import lfw_subset
 
 from app.bootstrap import Parts
 from app.http.server import WebSocketProtocol, http_protocol
@@ -48,6 +50,13 @@ def group(astronaut: Pixels, hopper: Pixels) -> Pixels:
     canvas[:512, :512] = astronaut
     canvas[50:650, 560:1072] = hopper
     return canvas
+
+
+def crowd(first: int) -> Pixels:
+    """Sixteen small faces of Labeled Faces in the Wild, side by side, in grey: uint8 [384, 384]."""
+    faces = np.round(lfw_subset()[first : first + 16] * 255).astype(np.uint8)
+    tiles = [cv2.resize(face, (96, 96), interpolation=cv2.INTER_CUBIC) for face in faces]
+    return np.asarray(np.block([tiles[row : row + 4] for row in range(0, 16, 4)]), np.uint8)
 
 
 def bilevel_bomb() -> bytes:

@@ -14,7 +14,7 @@ from skimage import data
 from app.errors import StartError
 from app.vision.geometry import Box
 from app.vision.haar import HaarDetector
-from tests.helpers import group
+from tests.helpers import crowd, group
 
 Picture = NDArray[np.uint8]
 
@@ -149,6 +149,15 @@ def test_threads_do_not_disturb_each_other(detector: HaarDetector, astronaut: Pi
     alone = [find(detector, picture) for picture in pictures[:2]]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(partial(find, detector), pictures)) == alone * 8
+
+
+@pytest.mark.parametrize("first", [0, 36, 54])
+def test_the_same_picture_has_the_same_faces_every_time(detector: HaarDetector, first: int) -> None:
+    picture = crowd(first)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(detector.find, [picture] * 50))
+    assert len(found[0]) > 8
+    assert [boxes for boxes in found if boxes != found[0]] == []
 
 
 def test_a_missing_cascade_stops_the_start(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from app.emotions import LABELS
 from app.model.card import read_card
 from app.settings import Settings
-from tests.helpers import bilevel_bomb, check_problem, encoded, group, predict
+from tests.helpers import bilevel_bomb, check_problem, crowd, encoded, group, predict
 
 FACE_FIELDS = {"emotion", "confidence", "probabilities", "message", "face_coordinates", "certain", "plausible"}
 
@@ -54,6 +54,22 @@ def test_every_face_of_a_group_largest_first(
     assert areas == sorted(areas, reverse=True)
     assert body["face_coordinates"] == body["faces"][0]["face_coordinates"]
     assert body["faces"][1]["emotion"] == "happy"
+
+
+@pytest.mark.slow
+def test_the_same_bytes_get_the_same_answer(http: httpx2.Client, service: str) -> None:
+    """Fifty times over four threads, whatever shares a batch."""
+    data = encoded(crowd(36))
+
+    def ask(_: int) -> dict[str, Any]:
+        body: dict[str, Any] = httpx2.post(f"{service}/predict", content=data, timeout=60).json()
+        assert body.pop("timings_ms")["total"] > 0
+        return body
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(50)))
+    assert len(answers[0]["faces"]) > 8
+    assert [answer for answer in answers if answer != answers[0]] == []
 
 
 @pytest.mark.slow

@@ -198,7 +198,8 @@ class HaarDetector:
             if len(boxes):
                 hits.append(np.asarray(boxes)[:, :3] / factor)
             factor /= octave
-        return np.concatenate(hits)
+        windows = np.concatenate(hits)
+        return windows[np.lexsort(windows.T)]  # By side, then y, then x: OpenCV's threads give them in any order.
 
     def _confirm(self, grey: Grey, candidate: Candidate) -> Candidate:
         """Search the surroundings of a candidate again, at one size and in small steps; place it at the middle hit."""
