@@ -20,6 +20,8 @@ import pytest
 from bench.server import free_port
 from tests.helpers import ROOT, wait_until_ready
 
+pytestmark = pytest.mark.slow
+
 UP = """
 import fcntl, socket, struct
 with socket.socket() as loopback:
@@ -42,7 +44,6 @@ AS_USER_1000 = (
 DRIVER = """
 import json, os, subprocess, sys, tempfile, time, urllib.request
 
-pytestmark = pytest.mark.slow
 try:
     raise SystemExit(f"{tempfile.gettempdir()} can be written")
 except FileNotFoundError:
