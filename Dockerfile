@@ -13,7 +13,7 @@ CMD ["python", "-m", "app"]
 FROM base AS lite
 COPY requirements-lite.lock .
 RUN pip install --no-cache-dir --require-hashes --requirement requirements-lite.lock
-COPY models/emotion_vgg16.json models/emotion_vgg16.tflite models/
+COPY models/emotion_vgg16.json models/emotion_vgg16.tflite models/face_detection_full_range_sparse.* models/
 COPY app app
 ENV EMOTION_ENGINE=litert
 USER 1000

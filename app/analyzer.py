@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ from app.emotions import EMOTIONS, LABELS
 from app.errors import InvalidRequest, NoFace, NotSupported, ServiceError
 from app.model.backend import Backend, Crop, Probabilities
 from app.observer import Observer
-from app.schemas import Face, FaceCoordinates, ImageSize, ModelName, Prediction, Timings
+from app.schemas import Face, FaceCoordinates, ImageSize, LandmarkPoint, Landmarks, ModelName, Prediction, Timings
 from app.vision import drawing
 from app.vision.decoder import Limits, Picture, PixelPicture
-from app.vision.geometry import Box
-from app.vision.haar import SEARCH_SIDE, HaarDetector
+from app.vision.detector import LEAST, SEARCH_SIDE, FaceDetector, FoundFace
+from app.vision.geometry import Box, Point
 from app.vision.preprocess import DETAIL_SIZE, enlarge, face_detail, model_input
 
 Answer = TypeVar("Answer")
@@ -34,19 +34,38 @@ DECIMALS = 4
 """Of probabilities: their error is far larger, and seven rounded ones still sum to 1 within 0.001."""
 
 
+ENOUGH_DETAIL = 44
+"""Side of a face in the searched copy for which no finer copy is decoded, in pixels; nearly the 48 of the crops."""
+
+
+class Selection(NamedTuple):
+    """Which faces of a picture are answered.
+
+    Attributes:
+        limit: most faces, the largest; all when None.
+        min_detection: least confidence that it is a face, 0 to 1.
+    """
+
+    limit: int | None = None
+    min_detection: float = LEAST
+
+
+EVERY_FACE = Selection()
+
+
 @dataclass(frozen=True)
 class FoundFaces:
     """The faces of one picture before they are classified.
 
     Attributes:
-        picture: that they are in; its colours are not decoded yet.
-        boxes: in pixels of the picture, largest first; at least one.
-        crops: the classifier's input for each box, float32 [96, 96, 3] in [0, 1].
+        picture: that they are in.
+        faces: in pixels of the picture, largest first; at least one.
+        crops: the classifier's input for each face, float32 [96, 96, 3] in [0, 1].
         started, decoded, detected: when each stage began or ended, in seconds; detection includes cropping.
     """
 
     picture: Picture | PixelPicture
-    boxes: list[Box]
+    faces: list[FoundFace]
     crops: list[Crop]
     started: float
     decoded: float
@@ -67,12 +86,14 @@ class Explanation:
     Attributes:
         image: PNG file of the face with heat over it.
         face: that was explained.
+        number: of the face, 0 for the largest.
         label: that was explained.
         faces: how many the picture has.
     """
 
     image: bytes
     face: Face
+    number: int
     label: str
     faces: int
 
@@ -81,7 +102,7 @@ class Analyzer:
     """Answers pictures, many at once. Whoever calls it bounds how many."""
 
     def __init__(
-        self, detector: HaarDetector, backend: Backend, pool: Executor, limits: Limits, observer: Observer | None = None
+        self, detector: FaceDetector, backend: Backend, pool: Executor, limits: Limits, observer: Observer | None = None
     ) -> None:
         """
         Args:
@@ -99,26 +120,33 @@ class Analyzer:
         self._card = backend.card
         self._model = ModelName(name=self._card.name, version=self._card.version)
 
-    async def analyze(self, source: Source, near: Sequence[Box] = ()) -> Analysis:
+    @property
+    def finds_faces(self) -> bool:
+        """Whether the detector can be used."""
+        return self._detector.loaded
+
+    async def analyze(
+        self, source: Source, selection: Selection = EVERY_FACE, near: Sequence[FoundFace] = ()
+    ) -> Analysis:
         """Decode a picture and answer every face in it.
 
         Args:
             source: the file's bytes, or pixels.
+            selection: of the faces.
             near: as for `find_faces`.
 
         Raises:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace, Overloaded, ModelStopped.
         """
         asked = time.perf_counter()
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._pool, find_faces, source, self._detector, self._limits, near
-        )
+        found = await self._find(source, selection, near)
         classifying = time.perf_counter()
         probabilities = await self._backend.classify(found.crops)
         ended = time.perf_counter()
-        faces = [self.label(box, row) for box, row in zip(found.boxes, probabilities, strict=True)]
+        faces = [self._described(face, row) for face, row in zip(found.faces, probabilities, strict=True)]
+        top = next((face for face in faces if face.detection >= LEAST), faces[0])
         prediction = Prediction(
-            **dict(faces[0]),
+            **dict(top),
             faces=faces,
             image=ImageSize(width=found.picture.width, height=found.picture.height),
             model=self._model,
@@ -133,22 +161,28 @@ class Analyzer:
         return Analysis(prediction, found.picture)
 
     async def attempt(
-        self, source: Source, near: Sequence[Box] = (), within: AbstractContextManager[None] | None = None
+        self,
+        source: Source,
+        selection: Selection = EVERY_FACE,
+        near: Sequence[FoundFace] = (),
+        within: AbstractContextManager[None] | None = None,
     ) -> Prediction | ServiceError:
         """As `analyze`, for one picture of several: what it would raise is its answer, and the observer is told.
 
         Args:
-            source, near: as for `analyze`.
+            source, selection, near: as for `analyze`.
             within: entered first and left last; what that raises is the answer too.
         """
         try:
             with within or nullcontext():
-                return (await self.analyze(source, near)).prediction
+                return (await self.analyze(source, selection, near)).prediction
         except ServiceError as error:
             self._observer.on_refusal(error)
             return error
 
-    async def annotate(self, source: Source, form: drawing.FileFormat) -> tuple[Prediction, bytes]:
+    async def annotate(
+        self, source: Source, form: drawing.FileFormat, selection: Selection = EVERY_FACE
+    ) -> tuple[Prediction, bytes]:
         """Answer a picture as `analyze` does, and draw the answer over it.
 
         Returns:
@@ -157,7 +191,7 @@ class Analyzer:
         Raises:
             As `analyze`.
         """
-        prediction, picture = await self.analyze(source)
+        prediction, picture = await self.analyze(source, selection)
 
         def draw() -> bytes:
             pixels = picture.rgb(min(drawing.drawing_size(prediction.image)))
@@ -174,81 +208,109 @@ class Analyzer:
         if not self._backend.explains:
             raise NotSupported("Explanations need gradients, which only the keras engine computes.")
 
-    async def explain(self, source: Source, number: int = 0, label: str | None = None) -> Explanation:
+    async def explain(
+        self,
+        source: Source,
+        which: int | Point = 0,
+        label: str | None = None,
+        selection: Selection = EVERY_FACE,
+    ) -> Explanation:
         """Show which parts of a face speak for a label.
 
         Args:
             source: the file's bytes, or pixels.
-            number: of the face, 0 for the largest.
+            which: number of the face, 0 for the largest, or a point of the picture that it covers.
             label: one of the seven; the most probable one when None.
+            selection: of the faces that are counted.
 
         Raises:
-            InvalidRequest: the picture has fewer faces.
+            InvalidRequest: the picture has fewer faces, or none there.
             NotSupported: see `check_explains`.
             As `analyze` otherwise.
         """
         self.check_explains()
-        found = await self._in_pool(lambda: find_faces(source, self._detector, self._limits))
-        if number >= len(found.boxes):
-            raise InvalidRequest(f"The picture has {len(found.boxes)} face(s), numbered from 0; there is no {number}.")
-        box, crop = found.boxes[number], found.crops[number]
+        found = await self._find(source, selection)
+        number = _number(found.faces, which)
+        box, crop = found.faces[number].box, found.crops[number]
         (probabilities,) = await self._backend.classify([crop])
-        face = self.label(box, probabilities)
+        face = self._described(found.faces[number], probabilities)
         label = label or face.emotion
         heat = await self._backend.explain(crop, LABELS.index(label))
 
         def draw() -> bytes:
-            face = face_pixels(found.picture, box, drawing.HEAT_SIDE)
-            return drawing.encoded(drawing.draw_heat(face, heat), "PNG")
+            return drawing.encoded(drawing.draw_heat(face_pixels(found.picture, box, drawing.HEAT_SIDE), heat), "PNG")
 
-        return Explanation(await self._in_pool(draw), face, label, len(found.boxes))
+        return Explanation(await self._in_pool(draw), face, number, label, len(found.faces))
 
-    def label(self, box: Box, probabilities: Probabilities) -> Face:
-        """Put one face's probabilities, float32 [7], into words."""
+    def relabel(self, face: Face, probabilities: Probabilities) -> Face:
+        """The same face with other probabilities, float32 [7]."""
+        return Face(**(dict(face) | self._labelled(probabilities)))
+
+    def _described(self, face: FoundFace, probabilities: Probabilities) -> Face:
+        """Put what was found of a face, and its probabilities, float32 [7], into words."""
+        return Face(
+            **self._labelled(probabilities),
+            face_coordinates=FaceCoordinates(**face.box._asdict()),
+            detection=round(face.confidence, DECIMALS),
+            angle=None if face.roll is None else round(face.roll, 1),
+            landmarks=_landmarks(face.landmarks),
+        )
+
+    def _labelled(self, probabilities: Probabilities) -> dict[str, Any]:
         values = np.round(probabilities.astype(np.float64), DECIMALS).tolist()
         order = np.argsort(-probabilities, kind="stable").tolist()
         top, confidence = EMOTIONS[order[0]], values[order[0]]
         likely = [LABELS[index] for index in order if values[index] >= self._card.plausible_from]
-        return Face(
-            emotion=top.name,
-            confidence=confidence,
-            probabilities=dict(zip(LABELS, values, strict=True)),
-            message=top.message,
-            face_coordinates=FaceCoordinates(**box._asdict()),
-            certain=confidence >= self._card.certain_from,
-            plausible=likely or [top.name],
-        )
+        return {
+            "emotion": top.name,
+            "confidence": confidence,
+            "probabilities": dict(zip(LABELS, values, strict=True)),
+            "message": top.message,
+            "certain": confidence >= self._card.certain_from,
+            "plausible": likely or [top.name],
+        }
+
+    async def _find(self, source: Source, selection: Selection, near: Sequence[FoundFace] = ()) -> FoundFaces:
+        return await self._in_pool(lambda: find_faces(source, self._detector, self._limits, selection, near))
 
     async def _in_pool(self, function: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
 
-def find_faces(source: Source, detector: HaarDetector, limits: Limits, near: Sequence[Box] = ()) -> FoundFaces:
+def find_faces(
+    source: Source,
+    detector: FaceDetector,
+    limits: Limits,
+    selection: Selection = EVERY_FACE,
+    near: Sequence[FoundFace] = (),
+) -> FoundFaces:
     """Decode a picture and cut out its faces. Blocks; safe to call from several threads.
 
     Args:
         source: the file's bytes, or pixels.
         detector: finds faces.
         limits: of one picture.
-        near: where faces were in the frame before, in pixels of the picture; a face that is still there is found
-            faster, and others are not looked for unless one of them is gone.
+        selection: of the faces.
+        near: the faces of the frame before; those that are still there are found faster, and others are not looked for
+            unless one of them is gone.
 
     Raises:
         InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace.
     """
     started = time.perf_counter()
     picture = Picture(source, limits) if isinstance(source, bytes) else PixelPicture(source, limits)
-    grey = picture.luma(SEARCH_SIDE)
+    colours = picture.rgb(SEARCH_SIDE)
     decoded = time.perf_counter()
-    boxes = detector.find(grey, near, (picture.width, picture.height))
-    if not boxes:
+    size = picture.width, picture.height
+    faces = detector.find(colours, near, size, selection.min_detection)[: selection.limit]
+    if not faces:
         raise NoFace(
-            f"No frontal face was found in the picture of {picture.width} x {picture.height} pixels, nor in "
-            "a finer second search with an added border. Tip: use a well-lit, upright, frontal face that spans at "
-            "least a tenth of the picture's shorter side."
+            f"No face was found in the picture of {picture.width} x {picture.height} pixels, nor in its parts, with a "
+            "border around it or upside down. Tip: use a well-lit face that spans at least a twentieth of the shorter "
+            "side."
         )
-    crops = [model_input(enlarge(detail)) for detail in faces_in_detail(picture, grey, boxes)]
-    return FoundFaces(picture, boxes, crops, started, decoded, time.perf_counter())
+    crops = [model_input(enlarge(detail)) for detail in faces_in_detail(picture, colours, faces)]
+    return FoundFaces(picture, faces, crops, started, decoded, time.perf_counter())
 
 
 def face_pixels(picture: Picture | PixelPicture, box: Box, side: int) -> Pixels:
@@ -264,20 +326,37 @@ def face_pixels(picture: Picture | PixelPicture, box: Box, side: int) -> Pixels:
     return pixels[part.y : part.y + part.height, part.x : part.x + part.width]
 
 
-def faces_in_detail(picture: Picture | PixelPicture, grey: Pixels, boxes: Sequence[Box]) -> list[Pixels]:
+def faces_in_detail(picture: Picture | PixelPicture, colours: Pixels, faces: Sequence[FoundFace]) -> list[Pixels]:
     """Cut the faces out of a reduced copy of their picture, or of a finer one where the copy has too little detail.
 
     Args:
         picture: that they are in.
-        grey: uint8 [h, w], the copy that was searched.
-        boxes: faces in pixels of the picture.
+        colours: uint8 [h, w, 3], the copy that was searched.
+        faces: in pixels of the picture.
 
     Returns:
-        uint8 [48, 48] for each box.
+        uint8 [48, 48] for each face.
     """
     size = picture.width, picture.height
-    smallest = min(map(min, [box[2:] for box in boxes]))
-    detail = round(smallest * grey.shape[1] / picture.width)
-    if detail < DETAIL_SIZE and grey.shape[::-1] != size:
-        grey = picture.luma(min(size) * DETAIL_SIZE // smallest + 1)
-    return [face_detail(grey, box, size) for box in boxes]
+    smallest = min(min(face.box.width, face.box.height) for face in faces)
+    if smallest * colours.shape[1] < ENOUGH_DETAIL * picture.width and colours.shape[1] < picture.width:
+        colours = picture.rgb(min(size) * DETAIL_SIZE // smallest + 1)
+    return [face_detail(colours, face.box, size, face.roll or 0) for face in faces]
+
+
+def _number(faces: Sequence[FoundFace], which: int | Point) -> int:
+    if isinstance(which, Point):
+        there = (number for number, face in enumerate(faces) if face.box.holds(*which))
+        if (number := next(there, None)) is None:
+            raise InvalidRequest(f"There is no face at {which.x:g}, {which.y:g}; the picture has {len(faces)}.")
+        return number
+    if which >= len(faces):
+        raise InvalidRequest(f"The picture has {len(faces)} face(s), numbered from 0; there is no {which}.")
+    return which
+
+
+def _landmarks(points: Sequence[Point]) -> Landmarks | None:
+    if not points:
+        return None
+    rounded = [LandmarkPoint(x=round(point.x, 1), y=round(point.y, 1)) for point in points]
+    return Landmarks(**dict(zip(Landmarks.model_fields, rounded, strict=True)))

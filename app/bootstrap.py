@@ -6,18 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+import cv2
+
 from app.analyzer import Analyzer
 from app.model.backend import Backend, LocalBackend, Model
 from app.model.classifier import Classifier
 from app.observer import Observer
 from app.settings import Settings
+from app.vision.blazeface import BlazeFace
+from app.vision.detector import FaceDetector
 from app.vision.haar import HaarDetector
 
 
 class Parts(NamedTuple):
     """What answers pictures, loaded and not started."""
 
-    detector: HaarDetector
+    detector: FaceDetector
     backend: Backend
 
 
@@ -27,7 +31,19 @@ def load(settings: Settings) -> Parts:
     Raises:
         StartError: a file is missing or wrong.
     """
-    return Parts(HaarDetector(settings.cascade_path), local_backend(load_classifier(settings), settings))
+    return Parts(load_detector(settings), local_backend(load_classifier(settings), settings))
+
+
+def load_detector(settings: Settings) -> FaceDetector:
+    """The face detector that the settings name.
+
+    Raises:
+        StartError: a file is missing or wrong.
+    """
+    cv2.setNumThreads(1)  # The pool of picture threads has the processors.
+    haar = HaarDetector(settings.cascade_path)
+    blazeface = BlazeFace(settings.face_model_path) if settings.detector == "auto" else None
+    return FaceDetector(haar, blazeface, settings.smallest_face)
 
 
 def load_classifier(settings: Settings) -> Classifier:

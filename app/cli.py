@@ -13,6 +13,7 @@ import asyncio
 import csv
 import json
 import logging
+import math
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,7 +25,7 @@ from typing import NamedTuple, TextIO
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from app.analyzer import Analyzer, Source
+from app.analyzer import EVERY_FACE, Analyzer, Selection, Source
 from app.bootstrap import running
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.emotions import LABELS
@@ -126,8 +127,8 @@ def _read(path: Path, most: int) -> bytes:
         return stream.read(most)
 
 
-def worker(analyzer: Analyzer, folder: Path | None) -> Callable[[Task], Awaitable[Row]]:
-    """What is done with one task: answered, and drawn into `folder` if there is one."""
+def worker(analyzer: Analyzer, folder: Path | None, faces: Selection) -> Callable[[Task], Awaitable[Row]]:
+    """What is done with one task: its selected faces answered, and drawn into `folder` if there is one."""
     used: set[Path] = set()
 
     async def work(task: Task) -> Row:
@@ -136,8 +137,8 @@ def worker(analyzer: Analyzer, folder: Path | None) -> Callable[[Task], Awaitabl
         path = None if folder is None else _unused(folder, task, used)
         try:
             if path is None:
-                return Row(task._replace(picture=b""), (await analyzer.analyze(task.picture)).prediction, None)
-            prediction, drawing = await analyzer.annotate(task.picture, "JPEG")
+                return Row(task._replace(picture=b""), (await analyzer.analyze(task.picture, faces)).prediction, None)
+            prediction, drawing = await analyzer.annotate(task.picture, "JPEG", faces)
         except ServiceError as error:
             return Row(task._replace(picture=b""), None, (error.code, str(error)))
         await asyncio.to_thread(_write_file, path, drawing)
@@ -185,17 +186,19 @@ def csv_rows(out: TextIO) -> Write:
     """One line a face, and one for each picture without; the header names the columns."""
     writer = csv.writer(out, lineterminator="\n")
     box = ("x", "y", "width", "height")
-    writer.writerow(["file", "time", "face", "emotion", "confidence", "certain", "plausible", *box, *LABELS, "code"])
+    answers = ("emotion", "confidence", "certain", "plausible")
+    writer.writerow(["file", "time", "face", *answers, *box, "detection", "angle", *LABELS, "code"])
 
     def write(row: Row) -> None:
         start = [row.task.file.path, "" if row.task.time is None else f"{row.task.time:.3f}"]
         if row.error is not None:
-            writer.writerow([*start, *[""] * (9 + len(LABELS)), row.error[0]])
+            writer.writerow([*start, *[""] * (11 + len(LABELS)), row.error[0]])
         for number, face in enumerate(row.prediction.faces if row.prediction else []):
             coordinates = [getattr(face.face_coordinates, side) for side in box]
             probabilities = [f"{face.probabilities[label]:.4f}" for label in LABELS]
             answer = [face.emotion, f"{face.confidence:.4f}", int(face.certain), " ".join(face.plausible)]
-            writer.writerow([*start, number, *answer, *coordinates, *probabilities, ""])
+            found = [f"{face.detection:.4f}", "" if face.angle is None else face.angle]
+            writer.writerow([*start, number, *answer, *coordinates, *found, *probabilities, ""])
 
     return write
 
@@ -222,7 +225,7 @@ async def run(options: argparse.Namespace, settings: Settings) -> bool:
     async with running(settings) as (analyzer, _):
         write = options.form(sys.stdout)
         given = tasks(options.paths, options.every, settings.max_file_bytes)
-        work = worker(analyzer, options.annotated)
+        work = worker(analyzer, options.annotated, selection(options))
         with tqdm(total=_total(options), unit="picture", disable=None, leave=False) as bar:
             async with aclosing(ordered_map(work, given, TASKS_PER_THREAD * settings.picture_threads)) as rows:
                 async for row in rows:
@@ -254,6 +257,39 @@ def _plot(path: Path, timelines: list[Timeline]) -> None:
     chart.draw(timelines[:MAX_PANELS]).save(path, "PNG")
 
 
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options that `selection` reads."""
+    parser.add_argument("--limit", type=_limit, metavar="N", help="most faces of a picture, the largest")
+    parser.add_argument(
+        "--min-detection",
+        type=_share,
+        default=EVERY_FACE.min_detection,
+        metavar="SHARE",
+        help="least confidence that it is a face, 0 to 1; %(default)s by default",
+    )
+
+
+def selection(options: argparse.Namespace) -> Selection:
+    """The faces that a command's options ask for."""
+    return Selection(options.limit, options.min_detection)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
 def _every(text: str) -> video.SamplingStep:
     try:
         return video.SamplingStep.parse(text)
@@ -274,6 +310,7 @@ def _parser() -> argparse.ArgumentParser:
         "--every", type=_every, default="1s", help="of a video: seconds (0.5s) or frames (10f) from sample to sample"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the videos' expressions over time")
+    add_selection(parser)
     parser.set_defaults(form=table)
     return parser
 

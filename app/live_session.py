@@ -14,7 +14,8 @@ from app.analyzer import Analyzer
 from app.concurrency import Admission
 from app.errors import NoFace, ServiceError
 from app.schemas import Face, LiveError, LiveFace, LiveFrame
-from app.vision.geometry import Box
+from app.vision.detector import FoundFace
+from app.vision.geometry import Point
 from app.vision.tracker import Tracker
 
 MAX_FRAME_BYTES = 2 * 2**20
@@ -35,7 +36,7 @@ class LiveSession:
         self._received = 0
         self._passed = 0
         self._change = asyncio.Event()
-        self._near: list[Box] = []
+        self._near: list[FoundFace] = []
         self._searched = -math.inf
 
     def offer(self, frame: bytes) -> None:
@@ -61,12 +62,12 @@ class LiveSession:
         now = time.monotonic()
         if now - self._searched > FULL_SEARCH_SECONDS:
             self._near, self._searched = [], now
-        answer = await self._analyzer.attempt(frame, self._near, self._admission.admit())
+        answer = await self._analyzer.attempt(frame, near=self._near, within=self._admission.admit())
         if isinstance(answer, NoFace):
             return LiveFrame(frame=number, passed=self._passed, faces=[])
         if isinstance(answer, ServiceError):
             return LiveError(frame=number, passed=self._passed, error=str(answer), code=answer.code)
-        self._near = [face.face_coordinates.box for face in answer.faces]
+        self._near = [_found(face) for face in answer.faces]
         return LiveFrame(
             frame=number,
             passed=self._passed,
@@ -77,7 +78,15 @@ class LiveSession:
 
     def _followed(self, faces: Sequence[Face], now: float) -> list[LiveFace]:
         found = [(face.face_coordinates.box, np.array(list(face.probabilities.values()), np.float32)) for face in faces]
+        tracks = self._tracker.follow(found, now)
         return [
-            LiveFace(id=track.id, **dict(self._analyzer.label(track.box, track.probabilities)))
-            for track in self._tracker.follow(found, now)
+            LiveFace(id=track.id, **dict(self._analyzer.relabel(face, track.probabilities)))
+            for face, track in zip(faces, tracks, strict=True)
         ]
+
+
+def _found(face: Face) -> FoundFace:
+    """What an answer tells of where a face is."""
+    places = dict(face.landmarks).values() if face.landmarks else ()
+    landmarks = tuple(Point(place.x, place.y) for place in places)
+    return FoundFace(face.face_coordinates.box, face.detection, face.angle, landmarks)

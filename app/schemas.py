@@ -28,6 +28,24 @@ class FaceCoordinates(_Answer):
         return Box(self.x, self.y, self.width, self.height)
 
 
+class LandmarkPoint(_Answer):
+    """A place in pixels of the upright picture."""
+
+    x: float
+    y: float
+
+
+class Landmarks(_Answer):
+    """Where parts of a face are; left and right are the person's own."""
+
+    right_eye: LandmarkPoint
+    left_eye: LandmarkPoint
+    nose: LandmarkPoint
+    mouth: LandmarkPoint
+    right_ear: LandmarkPoint
+    left_ear: LandmarkPoint
+
+
 class Face(_Answer):
     """One face and the expression that it shows."""
 
@@ -43,6 +61,13 @@ class Face(_Answer):
     plausible: list[str] = Field(
         description="The labels that remain plausible, most probable first.", examples=[["happy"]]
     )
+    detection: float = Field(description="Confidence that this is a face, 0 to 1.", examples=[0.99])
+    angle: float | None = Field(
+        description="How far the head is turned in the picture's plane, from the eyes: degrees, clockwise; null where "
+        "only the cascade saw the face.",
+        examples=[3.5],
+    )
+    landmarks: Landmarks | None = Field(description="Null where only the cascade saw the face.")
 
 
 class ImageSize(_Answer):
@@ -67,7 +92,7 @@ class Timings(_Answer):
 
 
 class Prediction(Face):
-    """Every face of a picture; the top level repeats the largest."""
+    """Every face of a picture; the top level repeats the largest whose `detection` is at least a half."""
 
     faces: list[Face] = Field(description="Every face, largest first.")
     image: ImageSize

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -76,6 +76,15 @@ class Settings(BaseSettings):
     )
     cascade_path: Path = Field(
         _ROOT / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."
+    )
+    detector: Literal["auto", "haar"] = Field(
+        "auto", description="What finds faces: `auto` is BlazeFace confirmed by the cascade, `haar` the cascade alone."
+    )
+    face_model_path: Path = Field(
+        _ROOT / "models" / "face_detection_full_range_sparse.tflite", description="BlazeFace, for `auto`."
+    )
+    smallest_face: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.03, description="Smallest face that is believed, as a share of the picture's shorter side."
     )
     max_file_bytes: PositiveInt = Field(20 * 2**20, description="Largest picture, in bytes.")
     max_request_bytes: PositiveInt = Field(64 * 2**20, description="Largest body of a batch request, in bytes.")

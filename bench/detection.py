@@ -1,16 +1,24 @@
 """How well faces are found, beside Haar at full size: recall, overlap of boxes, false boxes, and time.
 
     python -m bench.detection
+    python -m bench.detection --photos DIR
 
 Portraits are pasted at known places into pictures without faces: 4 to 90 % of the short side, turned by up to 15
 degrees, in other light. Every picture is the same on every machine.
+
+With `--photos`, the photographs of a folder instead: its `truth.json` has, for each file, `faces` with `box` (brow to
+chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count neither as found nor as false.
 """
 
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,13 +26,27 @@ from numpy.typing import NDArray
 from skimage import data
 from tqdm import tqdm
 
+from app.bootstrap import load_detector
 from app.settings import Settings
+from app.vision.decoder import Limits, Picture, PixelPicture
+from app.vision.detector import SEARCH_SIDE, FaceDetector
 from app.vision.geometry import Box
-from app.vision.haar import HaarDetector
 from bench.pictures import people
 
-Grey = NDArray[np.uint8]
-Find = Callable[[Grey], list[Box]]
+Colours = NDArray[np.uint8]
+
+
+class Finder(NamedTuple):
+    """A detector, and the copy of a picture that it is given.
+
+    Attributes:
+        side: least short side of the copy, in pixels; the whole picture when None.
+        find: copy, and width and height of the picture -> boxes in pixels of the picture.
+    """
+
+    side: int | None
+    find: Callable[[Colours, tuple[int, int]], list[Box]]
+
 
 FACES = ((0, Box(177, 66, 95, 95)), (1, Box(155, 105, 222, 222)))
 """Which of the portraits, and the face in it as Haar frames it."""
@@ -32,6 +54,18 @@ FACES = ((0, Box(177, 66, 95, 95)), (1, Box(155, 105, 222, 222)))
 SCENES = ("coffee", "chelsea", "rocket", "brick", "gravel", "grass", "text", "page", "moon", "hubble_deep_field")
 MATCH = 0.3
 """Overlap from which a box counts as a face's."""
+
+FOUND = 0.4
+"""The same for a photograph's face, by either of its boxes."""
+
+COUNTED = 0.085
+"""Smaller boxes, as a share of the short side, do not count as false in photographs: there are such faces."""
+
+RUNS = 12
+"""Of the same photograph, over four threads: every answer must be the same."""
+
+SIZES = ((0.0, 0.2), (0.2, 0.5), (0.5, 2.0))
+"""Of faces in photographs, as shares of the short side."""
 
 RELEVANT = 0.1
 """Faces smaller than this share of the short side are counted apart: the service does not promise them."""
@@ -47,16 +81,16 @@ class Tally:
     overlaps: list[float] = field(default_factory=list)
 
 
-def scenes(count: int) -> Iterator[tuple[Grey, list[Box]]]:
-    """Pictures, grey uint8 [H, W], and the boxes of the faces in them."""
+def scenes(count: int) -> Iterator[tuple[Colours, list[Box]]]:
+    """Pictures, uint8 [H, W, 3], and the boxes of the faces in them."""
     for number in range(count):
         random = np.random.default_rng((7, number))
         short, aspect = int(random.integers(480, 1081)), random.uniform(1, 1.8)
         wide = random.random() < 0.6
         size = (round(short * aspect), short) if wide else (short, round(short * aspect))
         scene = np.asarray(getattr(data, SCENES[number % len(SCENES)])())
-        grey = cv2.cvtColor(scene[..., :3], cv2.COLOR_RGB2GRAY) if scene.ndim == 3 else scene
-        canvas = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+        colours = np.asarray(scene[..., :3] if scene.ndim == 3 else np.dstack([scene] * 3), np.uint8)
+        canvas = np.asarray(cv2.resize(colours, size, interpolation=cv2.INTER_AREA), np.uint8)
         boxes: list[Box] = []
         for _ in range(int(random.choice([1, 1, 1, 2, 3]))):
             share = float(np.exp(random.uniform(np.log(0.04), np.log(0.9)))) if not boxes else random.uniform(0.1, 0.3)
@@ -64,31 +98,40 @@ def scenes(count: int) -> Iterator[tuple[Grey, list[Box]]]:
         yield canvas, boxes
 
 
-def full_size(cascade: cv2.CascadeClassifier) -> Find:
-    """Haar as usual: full size, scale 1.1, five neighbours, 30 px."""
-
-    def find(grey: Grey) -> list[Box]:
-        return [Box(*map(int, box)) for box in cascade.detectMultiScale(grey, 1.1, 5, minSize=(30, 30))]
-
-    return find
+def served(detector: FaceDetector) -> Finder:
+    """The service's own search."""
+    return Finder(SEARCH_SIDE, lambda copy, size: [face.box for face in detector.find(copy, size=size)])
 
 
-def compare(count: int, ours: Find, theirs: Find) -> dict[str, float]:
+def full_size(cascade: Path) -> Finder:
+    """Haar as tutorials have it: full size, scale 1.1, five neighbours, 30 px."""
+    classifier = cv2.CascadeClassifier(str(cascade))
+
+    def find(colours: Colours, _: tuple[int, int]) -> list[Box]:
+        grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+        return [Box(*map(int, box)) for box in classifier.detectMultiScale(grey, 1.1, 5, minSize=(30, 30))]
+
+    return Finder(None, find)
+
+
+def compare(count: int, ours: Finder, theirs: Finder) -> dict[str, float]:
     """Both detectors on the same pictures, in turns."""
     faces = {True: 0, False: 0}
     tallies = (Tally(), Tally())
     both = 0
     overlaps: list[float] = []
-    for grey, truth in tqdm(scenes(count), total=count, desc="detection", disable=None):
+    for colours, truth in tqdm(scenes(count), total=count, desc="detection", disable=None):
         hits: list[list[Box | None]] = []
-        for find, tally in zip((ours, theirs), tallies, strict=True):
+        picture = PixelPicture(colours, Limits(0, colours.size))
+        for finder, tally in zip((ours, theirs), tallies, strict=True):
+            copy = picture.rgb(finder.side)
             started = time.perf_counter()
-            boxes = find(grey)
+            boxes = finder.find(copy, (picture.width, picture.height))
             tally.seconds += time.perf_counter() - started
             matched = [_best(boxes, face) for face in truth]
             tally.false += sum(all(box.overlap(face) <= MATCH for face in truth) for box in boxes)
             hits.append(matched)
-        short = min(grey.shape)
+        short = min(colours.shape[:2])
         for face, mine, other in zip(truth, *hits, strict=True):
             relevant = face.width >= RELEVANT * short
             faces[relevant] += 1
@@ -120,13 +163,13 @@ def _best(boxes: list[Box], face: Box) -> Box | None:
     return best if best is not None and best.overlap(face) > MATCH else None
 
 
-def _paste(canvas: Grey, boxes: list[Box], side: int, random: np.random.Generator) -> None:
+def _paste(canvas: Colours, boxes: list[Box], side: int, random: np.random.Generator) -> None:
     """Put one face of `side` px somewhere free, with soft edges; its box joins `boxes`."""
     which, face = FACES[int(random.integers(2))]
-    person = cv2.cvtColor(people()[which], cv2.COLOR_RGB2GRAY)
+    person = people()[which]
     scale, angle = side / face.width, random.uniform(-15, 15)
     half = 0.75 * side  # The head around the face.
-    height, width = canvas.shape
+    height, width = canvas.shape[:2]
     for _ in range(20):
         margin_x, margin_y = min(side * 0.6, width / 2), min(side * 0.6, height / 2)
         x, y = random.uniform(margin_x, width - margin_x), random.uniform(margin_y, height - margin_y)
@@ -138,25 +181,95 @@ def _paste(canvas: Grey, boxes: list[Box], side: int, random: np.random.Generato
     turn = cv2.getRotationMatrix2D((face.x + face.width / 2, face.y + face.height / 2), angle, scale)
     turn[:, 2] += (x - face.x - face.width / 2, y - face.y - face.height / 2)
     if scale < 0.5:
-        person = cv2.GaussianBlur(person, (0, 0), 0.35 / scale)
+        person = np.asarray(cv2.GaussianBlur(person, (0, 0), 0.35 / scale), np.uint8)
     moved = cv2.warpAffine(person, turn, (width, height), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     moved = (moved - 128) * random.uniform(0.5, 1.1) + 128 + random.uniform(-50, 40)
     rows, columns = np.ogrid[:height, :width]
     distance = np.sqrt(((columns - x) / half) ** 2 + ((rows - y) / (1.15 * half)) ** 2)
-    mask = np.clip((1.1 - distance) / 0.2, 0, 1)
+    mask = np.clip((1.1 - distance[..., np.newaxis]) / 0.2, 0.0, 1.0)
     canvas[:] = np.clip(moved * mask + canvas * (1 - mask), 0, 255)
     boxes.append(box)
+
+
+def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str, str]]:
+    """Every detector on the photographs of a folder: shares of the faces found, false boxes and processor time."""
+    truth: dict[str, Any] = json.loads((folder / "truth.json").read_text())
+    columns = {}
+    for name, finder in finders.items():
+        faces, found = Counter[str](), Counter[str]()
+        false = top = 0
+        seconds = 0.0
+        for file, photo in tqdm(truth.items(), desc=name, disable=None):
+            picture = Picture((folder / file).read_bytes(), Settings().picture_limits)
+            size, short = (picture.width, picture.height), min(picture.width, picture.height)
+            copy = picture.rgb(finder.side)
+            started = time.thread_time()
+            boxes = sorted(finder.find(copy, size), key=lambda box: -box.area)
+            seconds += time.thread_time() - started
+            known = set[Box]()
+            for face in photo["faces"]:
+                hits = {box for box in boxes if max(_share(box, face[one]) for one in ("box", "haar_box")) >= FOUND}
+                known |= hits
+                share = face["box"][2] / short
+                kind = next(f"{least:.0%} to {most:.0%}" for least, most in SIZES if share < most)
+                for group in ("all", face["pose"], kind):
+                    faces[group] += 1
+                    found[group] += bool(hits)
+            counted = [box for box in boxes if box.width >= COUNTED * short]
+            wrong = {box for box in counted if box not in known and not _ignored(box, photo["ignore"])}
+            false += len(wrong)
+            top += bool(boxes) and boxes[0] in wrong
+        columns[name] = {group: f"{found[group]}/{faces[group]}" for group in sorted(faces)} | {
+            "recall, %": f"{100 * found['all'] / faces['all']:.1f}",
+            "false boxes a photograph": f"{false / len(truth):.3f}",
+            "largest box is false": str(top),
+            "processor ms, one thread": f"{1000 * seconds / len(truth):.1f}",
+        }
+    return columns
+
+
+def varied(folder: Path, finder: Finder) -> int:
+    """How many photographs of a folder get different answers when they are sent again and again."""
+    count = 0
+    with ThreadPoolExecutor(4) as pool:
+        for file in tqdm(json.loads((folder / "truth.json").read_text()), desc="again", disable=None):
+            picture = Picture((folder / file).read_bytes(), Settings().picture_limits)
+            copies = [picture.rgb(finder.side)] * RUNS
+            sizes = [(picture.width, picture.height)] * RUNS
+            count += len(set(map(tuple, pool.map(finder.find, copies, sizes)))) > 1
+    return count
+
+
+def _share(box: Box, other: list[float]) -> float:
+    return box.overlap(Box(*map(round, other)))
+
+
+def _ignored(box: Box, places: list[list[float]]) -> bool:
+    return any(box.shared(Box(*map(round, place))) > FOUND * box.area for place in places)
+
+
+def _print_photographs(folder: Path) -> None:
+    settings = Settings()
+    ours = served(load_detector(settings))
+    haar = served(load_detector(settings.model_copy(update={"detector": "haar"})))
+    columns = photographs(folder, {"auto": ours, "haar": haar, "full-size Haar": full_size(settings.cascade_path)})
+    print(f"{'':28}" + "".join(f"{name:>16}" for name in columns))
+    for row in next(iter(columns.values())):
+        print(f"{row:28}" + "".join(f"{column[row]:>16}" for column in columns.values()))
+    print(f"{'answers that vary':28}{varied(folder, ours):>16}{varied(folder, haar):>16}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=300)
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="photographs with a truth.json")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     arguments = parser.parse_args()
+    if arguments.photos:
+        _print_photographs(arguments.photos)
+        return
     settings = Settings()
-    detector = HaarDetector(settings.cascade_path)
-    theirs = full_size(cv2.CascadeClassifier(str(settings.cascade_path)))
-    results = compare(arguments.pictures, detector.find, theirs)
+    results = compare(arguments.pictures, served(load_detector(settings)), full_size(settings.cascade_path))
     if arguments.json:
         print(json.dumps(results, indent=2))
     else:

@@ -17,7 +17,7 @@ import numpy as np
 with atheris.instrument_imports(include=["PIL", "app"]):
     from app.errors import ServiceError
     from app.vision.decoder import Limits, Picture
-    from app.vision.haar import SEARCH_SIDE
+    from app.vision.detector import SEARCH_SIDE
 
 from bench.seeds import seeds
 
@@ -29,13 +29,13 @@ def decode(data: bytes) -> None:
     """What the service does with the bytes of one upload, before it looks for faces."""
     try:
         picture = Picture(data, Limits(max_bytes=2**20, max_pixels=MAX_PIXELS))
-        grey, colours = picture.luma(SEARCH_SIDE), picture.rgb()
+        copy, colours = picture.rgb(SEARCH_SIDE), picture.rgb()
     except ServiceError as error:
         if error.status >= 500:
             raise
         return
-    if colours.shape != (picture.height, picture.width, 3) or colours.dtype != np.uint8 or grey.ndim != 2:
-        raise AssertionError(f"{picture.width} x {picture.height} became {colours.shape}, {grey.shape}")
+    if colours.shape != (picture.height, picture.width, 3) or colours.dtype != np.uint8 or copy.ndim != 3:
+        raise AssertionError(f"{picture.width} x {picture.height} became {colours.shape}, {copy.shape}")
 
 
 def main() -> None:

@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image
 
 from app.analyzer import find_faces
+from app.bootstrap import load_detector
 from app.errors import ServiceError
 from app.settings import Settings
-from app.vision.haar import HaarDetector
+from app.vision.detector import FaceDetector
 
 RANDOM = np.random.default_rng(0)
 
@@ -168,12 +169,12 @@ def _saved(format: str, **options: object) -> bytes:
 
 def costs(pictures: dict[str, Callable[[], bytes]]) -> dict[str, dict[str, float | str]]:
     """What `find_faces` spends on each picture, beyond what the process has before."""
-    detector = HaarDetector(Settings().cascade_path)
+    detector = load_detector(Settings())
     _outcome(detector, jpeg())  # Loads what the first picture loads.
     return {name: _cost(detector, make()) for name, make in pictures.items()}
 
 
-def _cost(detector: HaarDetector, data: bytes) -> dict[str, float | str]:
+def _cost(detector: FaceDetector, data: bytes) -> dict[str, float | str]:
     Path("/proc/self/clear_refs").write_text("5")  # Resets the peak of the resident memory.
     before, started = _kilobytes("VmRSS"), time.process_time()
     outcome = _outcome(detector, data)
@@ -186,7 +187,7 @@ def _cost(detector: HaarDetector, data: bytes) -> dict[str, float | str]:
     }
 
 
-def _outcome(detector: HaarDetector, data: bytes) -> str:
+def _outcome(detector: FaceDetector, data: bytes) -> str:
     try:
         find_faces(data, detector, Settings().picture_limits)
     except ServiceError as error:

@@ -12,10 +12,11 @@ from functools import partial
 
 import numpy as np
 
+from app.bootstrap import load_detector
 from app.model.classifier import Classifier, Engine
 from app.settings import Settings
 from app.vision.decoder import Picture
-from app.vision.haar import SEARCH_SIDE, HaarDetector
+from app.vision.detector import SEARCH_SIDE
 from app.vision.preprocess import model_input
 from bench.pictures import PICTURES
 
@@ -64,17 +65,17 @@ def stages(engine: Engine) -> dict[str, dict[str, float]]:
     settings = Settings()
     classifier = Classifier(settings.model_path, engine)
     classifier.warm()
-    detector = HaarDetector(settings.cascade_path)
+    detector = load_detector(settings)
     result = {}
     for name, draw in PICTURES.items():
         data = draw()
         picture = Picture(data, settings.picture_limits)
-        grey = picture.luma(SEARCH_SIDE)
-        faces = len(detector.find(grey))
+        colours = picture.rgb(SEARCH_SIDE)
+        faces = len(detector.find(colours))
         crops = np.zeros((faces, 96, 96, 3), np.float32)
         result[name] = {
-            "decode": _cpu(partial(picture.luma, SEARCH_SIDE)),
-            "detect": _cpu(partial(detector.find, grey)),
+            "decode": _cpu(partial(picture.rgb, SEARCH_SIDE)),
+            "detect": _cpu(partial(detector.find, colours)),
             "classify": _cpu(partial(classifier.predict, crops)),
         }
     return result

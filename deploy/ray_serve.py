@@ -25,13 +25,12 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from app.bootstrap import Parts, load_classifier, local_backend
+from app.bootstrap import Parts, load_classifier, load_detector, local_backend
 from app.errors import ModelStopped, Overloaded
 from app.main import create_app
 from app.model.backend import MAX_BATCH, Crop, Heat, Probabilities
 from app.model.card import Card, read_card
 from app.settings import Settings
-from app.vision.haar import HaarDetector
 from app.vision.preprocess import model_input
 
 Luma = NDArray[np.uint8]
@@ -172,7 +171,7 @@ class Service:
     def __serve_build_asgi_app__(self) -> FastAPI:
         settings = Settings()
         card = read_card(settings.model_path, "int8" if settings.engine == "litert" else None)
-        parts = Parts(HaarDetector(settings.cascade_path), Remote(self._model, card, settings.max_queued_faces))
+        parts = Parts(load_detector(settings), Remote(self._model, card, settings.max_queued_faces))
         return create_app(settings, parts)
 
 

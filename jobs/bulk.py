@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from app.cli import add_selection, selection
 from app.errors import NoFace, StartError
 from app.settings import Settings, complaints
 from jobs import report, rows
@@ -35,7 +36,7 @@ Engine = Callable[[Plan, Settings], Iterator[int]]
 
 def local(job: Plan, settings: Settings) -> Iterator[int]:
     """The engine in this process."""
-    with Worker(settings) as worker:
+    with Worker(settings, job.selection) as worker:
         for shard in job.open_shards():
             yield worker.answer(job.names(shard), job.part(shard))
 
@@ -69,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="results, .parquet or .csv")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="this process, or a Ray cluster")
     parser.add_argument("--shard", type=int, default=SHARD, metavar="N", help="pictures of one shard")
+    add_selection(parser)
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="counts and contact sheets")
     arguments = parser.parse_args()
     if arguments.out.suffix not in (".parquet", ".csv"):
@@ -86,7 +88,7 @@ def main() -> int:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         settings = Settings()
-        job = plan(arguments.source, arguments.out.absolute(), arguments.shard)
+        job = plan(arguments.source, arguments.out.absolute(), arguments.shard, selection(arguments))
         run(job, ENGINES[arguments.engine], settings)
         summary = report.summarize(rows.read(job.out))
         if arguments.report:

@@ -24,6 +24,8 @@ _TYPES: dict[str, str] = {
     **dict.fromkeys(LABELS, "float64"),
     "certain": "bool",
     "plausible": "string",
+    "detection": "float64",
+    "angle": "float64",
     "model": "string",
     "code": "string",
     "error": "string",
@@ -51,6 +53,8 @@ def answered(file: str, prediction: Prediction) -> Iterator[Row]:
             **face.probabilities,
             "certain": face.certain,
             "plausible": " ".join(face.plausible),
+            "detection": face.detection,
+            "angle": face.angle,
             "model": f"{prediction.model.name} {prediction.model.version}",
         }
 

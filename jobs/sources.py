@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from app.analyzer import EVERY_FACE, Selection
 from app.cli import files_in
 from app.vision.decoder import is_picture
 
@@ -46,11 +47,13 @@ class Plan(NamedTuple):
         out: where all results go in the end, absolute.
         shards: how many.
         counted: whether each list names pictures; archives are not opened to count theirs.
+        selection: of the faces of each picture.
     """
 
     out: Path
     shards: int
     counted: bool
+    selection: Selection
 
     @property
     def folder(self) -> Path:
@@ -82,7 +85,7 @@ def folder_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.parts")
 
 
-def plan(source: str, out: Path, size: int) -> Plan:
+def plan(source: str, out: Path, size: int, selection: Selection = EVERY_FACE) -> Plan:
     """Divide a source into shards, or go on with the plan that is there.
 
     Args:
@@ -90,18 +93,21 @@ def plan(source: str, out: Path, size: int) -> Plan:
             each line.
         out: where the results go, absolute.
         size: most pictures of one shard; an archive is one shard.
+        selection: of the faces of each picture.
 
     Raises:
-        PlanError: an unfinished job for the same results has another source, or the source has no picture.
+        PlanError: an unfinished job for the same results has another source or selection, or the source has no picture.
     """
     folder = folder_of(out)
     path = folder / _PLAN
-    asked = {"source": source, "size": size}
+    asked = {"source": source, "size": size, **selection._asdict()}
     if path.is_file():
         made = json.loads(path.read_text())
         if {name: made.get(name) for name in asked} != asked:
-            raise PlanError(f"{folder} holds an unfinished job for {made.get('source')}; finish or remove it first")
-        return Plan(out, made["shards"], made["counted"])
+            raise PlanError(
+                f"{folder} holds an unfinished job for {made.get('source')} or with other options; finish or remove it"
+            )
+        return Plan(out, made["shards"], made["counted"], selection)
     folder.mkdir(parents=True, exist_ok=True)
     shards, counted = 0, True
     for names in _shards(source, size):
@@ -111,7 +117,7 @@ def plan(source: str, out: Path, size: int) -> Plan:
     if not shards:
         raise PlanError(f"{source} has no picture")
     path.write_text(json.dumps(asked | {"shards": shards, "counted": counted}))
-    return Plan(out, shards, counted)
+    return Plan(out, shards, counted, selection)
 
 
 def items(names: Sequence[str], most_bytes: int) -> Iterator[Item]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from app.analyzer import EVERY_FACE, Selection
 from app.bootstrap import running
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import ServiceError
@@ -18,7 +19,8 @@ from jobs.sources import Item, items
 class Worker:
     """A loaded pipeline; a context manager that ends it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, selection: Selection = EVERY_FACE) -> None:
+        self._selection = selection
         self._settings = settings.with_unbounded_queue()
         self._runner = asyncio.Runner()
         self._running = running(self._settings)
@@ -53,7 +55,7 @@ class Worker:
     async def _rows(self, item: Item) -> list[rows.Row]:
         if item.error is not None:
             return [rows.refused(item.name, "unreadable", item.error)]
-        answer = await self._analyzer.attempt(item.data)
+        answer = await self._analyzer.attempt(item.data, self._selection)
         if isinstance(answer, ServiceError):
             return [rows.refused(item.name, answer.code, str(answer))]
         return list(rows.answered(item.name, answer))

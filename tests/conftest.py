@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+from app.bootstrap import load_detector
 from app.model.classifier import Classifier
 from app.settings import Settings
-from app.vision.haar import HaarDetector
+from app.vision.detector import FaceDetector
 from bench.server import free_port
 from tests.helpers import ROOT, encoded, wait_until_ready
 
@@ -67,8 +68,8 @@ def portrait(astronaut: NDArray[np.uint8]) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def detector() -> HaarDetector:
-    return HaarDetector(Settings().cascade_path)
+def detector() -> FaceDetector:
+    return load_detector(Settings())
 
 
 @pytest.fixture(scope="session")

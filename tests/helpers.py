@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import lfw_subset
 
-from app.bootstrap import Parts
+from app.bootstrap import Parts, load_detector
 from app.http.server import WebSocketProtocol, http_protocol
 from app.model.backend import LocalBackend, Model
 from app.model.card import Card, read_card
 from app.settings import Settings
-from app.vision.haar import HaarDetector
 from bench.server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,7 +118,7 @@ class Moody:
 def parts(model: Model | None = None, **options: Any) -> Parts:
     """The real detector, and a model behind a real backend, whose options those of `LocalBackend` are."""
     backend = LocalBackend(model or Moody(), **{"max_queued": 256} | options)
-    return Parts(HaarDetector(Settings().cascade_path), backend)
+    return Parts(load_detector(Settings()), backend)
 
 
 @contextmanager

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.analyzer import Analyzer
+from app.analyzer import Analyzer, Selection
 from app.emotions import LABELS
 from app.errors import InvalidImage, NoFace, Overloaded, ServiceError, TooManyPixels
 from app.observer import Observer
 from app.schemas import Prediction
 from app.vision.decoder import Limits
-from app.vision.geometry import Box
 from tests.helpers import Moody, encoded, group, parts
 
 pytestmark = pytest.mark.anyio
@@ -54,10 +53,13 @@ async def analyzing(observer: Observer | None = None, max_pixels: int = 10**7) -
     ],
 )
 async def test_labels_are_plausible_from_the_threshold_of_the_card(
-    probabilities: list[float], plausible: list[str] | None
+    portrait: bytes, probabilities: list[float], plausible: list[str] | None
 ) -> None:
     async with analyzing() as analyzer:
-        face = analyzer.label(Box(1, 2, 3, 4), np.array(probabilities, np.float32))
+        before = (await analyzer.analyze(portrait)).prediction.faces[0]
+        face = analyzer.relabel(before, np.array(probabilities, np.float32))
+    kept = ("face_coordinates", "detection", "angle", "landmarks")
+    assert {name: dict(face)[name] for name in kept} == {name: dict(before)[name] for name in kept}
     threshold = Moody().card.plausible_from
     expected = [LABELS[index] for index in np.argsort(-np.array(probabilities), kind="stable")]
     likely = [name for name in expected if probabilities[LABELS.index(name)] >= threshold]
@@ -69,14 +71,15 @@ async def test_labels_are_plausible_from_the_threshold_of_the_card(
     assert face.certain == (face.confidence >= Moody().card.certain_from)
 
 
-async def test_exactly_the_threshold_is_plausible_and_certain() -> None:
+async def test_exactly_the_threshold_is_plausible_and_certain(portrait: bytes) -> None:
     card = Moody().card
     least, rest = round(card.plausible_from, 4), 1 - round(card.plausible_from, 4)
     async with analyzing() as analyzer:
         at = np.array([rest, least, 0, 0, 0, 0, 0], np.float32)
         below = np.array([rest, least - 0.002, 0.002, 0, 0, 0, 0], np.float32)
-        assert "disgust" in analyzer.label(Box(0, 0, 1, 1), at).plausible
-        assert "disgust" not in analyzer.label(Box(0, 0, 1, 1), below).plausible
+        face = (await analyzer.analyze(portrait)).prediction.faces[0]
+        assert "disgust" in analyzer.relabel(face, at).plausible
+        assert "disgust" not in analyzer.relabel(face, below).plausible
 
 
 async def test_pixels_are_answered_as_their_file_is(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> None:
@@ -89,6 +92,22 @@ async def test_pixels_are_answered_as_their_file_is(astronaut: NDArray[np.uint8]
     assert of_pixels.faces == of_file.faces
     assert of_pixels.image == of_file.image
     assert drawing.startswith(b"\x89PNG")
+
+
+async def test_the_largest_faces_that_are_sure_enough_are_answered(
+    astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
+) -> None:
+    pixels = group(astronaut, hopper)
+    async with analyzing() as analyzer:
+        every = (await analyzer.analyze(pixels)).prediction.faces
+        (largest,) = (await analyzer.analyze(pixels, Selection(limit=1))).prediction.faces
+        doubtful = (await analyzer.analyze(pixels, Selection(min_detection=0))).prediction
+        with pytest.raises(NoFace):
+            await analyzer.analyze(pixels, Selection(min_detection=1))
+    assert largest == every[0]
+    assert min(face.detection for face in doubtful.faces) < 0.5
+    assert [face for face in doubtful.faces if face.detection >= 0.5] == every
+    assert doubtful.face_coordinates == every[0].face_coordinates
 
 
 async def test_pixels_have_the_limits_of_files(astronaut: NDArray[np.uint8]) -> None:

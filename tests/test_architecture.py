@@ -31,7 +31,8 @@ RULES: dict[str, tuple[str, ...]] = {
 """What a module, or every module of a folder, never imports."""
 
 ALONE: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(NETWORKS, ("app.model.classifier",)),
+    **dict.fromkeys(("keras", "tensorflow"), ("app.model.classifier",)),
+    "ai_edge_litert": ("app.model.classifier", "app.vision.blazeface"),
     "os": ("app.settings", "app.model.classifier", "app.vision.video"),  # The last two set variables of libraries.
     "app.main": ("app.__main__",),
 }
@@ -101,6 +102,7 @@ def test_a_module_imports_only_what_its_room_allows(module: str) -> None:
         ("app.routers.predict", "app.main"),
         ("app.bootstrap", "app.main"),
         ("app.vision.haar", "tensorflow"),
+        ("app.vision.detector", "ai_edge_litert.interpreter"),
         ("app.http.server", "os"),
         ("app.cli", "jobs.rows"),
         ("jobs.worker", "app.main"),

@@ -18,11 +18,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.analyzer import Selection
 from bench.server import titled
 from jobs import rows
 from jobs.report import summarize
 from jobs.sources import PlanError, folder_of, plan
-from tests.helpers import INTERRUPTIBLE, ROOT, encoded
+from tests.helpers import INTERRUPTIBLE, ROOT, encoded, group
 
 ENVIRONMENT = os.environ | {"EMOTION_ENGINE": "litert", "RAY_USAGE_STATS_ENABLED": "0"}
 POISON = {3, 17, 30}
@@ -111,6 +112,19 @@ def test_a_folder_becomes_rows_in_either_form(pictures: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_a_job_takes_the_faces_that_it_is_told(
+    astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    (tmp_path / "group.png").write_bytes(encoded(group(astronaut, hopper)))
+    for options, count in (((), 2), (("--limit", "1"), 1), (("--min-detection", "0"), None)):
+        out = tmp_path / f"{len(options)}{count}.csv"
+        assert bulk(tmp_path / "group.png", out, *options)[0] == 0
+        found = list(rows.read(out))
+        assert len(found) == count if count else len(found) > 2
+        assert all(0 < row["detection"] <= 1 and abs(row["angle"]) <= 180 for row in found)
+
+
+@pytest.mark.slow
 def test_globs_lists_and_archives_are_sources_too(pictures: Path, tmp_path: Path) -> None:
     files = sorted(pictures.rglob("*.jpg"))[:6]
     (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in [*files, tmp_path / "gone.jpg"]))
@@ -149,8 +163,9 @@ def test_a_stopped_job_goes_on_and_redoes_nothing(pictures: Path, tmp_path: Path
     finished = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.csv")}
     assert 3 <= len(finished) < 100
 
-    with pytest.raises(PlanError, match="unfinished job"):
-        plan(str(pictures), out, 4)
+    for other in ((str(pictures), out, 4), (source, out, 4, Selection(limit=1))):
+        with pytest.raises(PlanError, match="unfinished job"):
+            plan(*other)
     kept = tmp_path / "kept"
     kept.mkdir()
     for name in finished:

@@ -112,6 +112,23 @@ def test_json_lines_are_what_the_service_answers(folder: Path) -> None:
     assert "not a picture" in failed["error"]
 
 
+def test_the_faces_are_selected(folder: Path) -> None:
+    group = folder / "later" / "group.png"
+    rows = [list(csv.DictReader(StringIO(cli("--csv", *options, group).stdout))) for options in ((), ("--limit", "1"))]
+    assert rows[1] == rows[0][:1]
+    assert [float(row["detection"]) > 0.5 for row in rows[0]] == [True, True]
+    assert all(abs(float(row["angle"])) < 15 for row in rows[0])
+    (none,) = csv.DictReader(StringIO(cli("--csv", "--min-detection", "1", group).stdout))
+    assert none["code"] == "no_face"
+
+
+@pytest.mark.parametrize("option", [("--limit", "0"), ("--limit", "many"), ("--min-detection", "2")])
+def test_senseless_selections_are_refused(folder: Path, option: tuple[str, str]) -> None:
+    result = cli(*option, folder / "a.jpg")
+    assert result.returncode == 2
+    assert "is not a number from" in result.stderr
+
+
 def test_a_table_for_people_and_a_status_for_scripts(folder: Path) -> None:
     result = cli(folder / "a.jpg", folder / "c.png")
     assert result.returncode == 0
@@ -257,7 +274,7 @@ def test_a_terminal_gets_a_progress_bar(folder: Path) -> None:
 def test_it_says_what_keeps_it_from_starting(folder: Path, tmp_path: Path) -> None:
     missing = cli(folder / "a.jpg", EMOTION_MODEL_PATH=str(tmp_path / "none.keras"))
     assert missing.returncode == 2
-    assert missing.stderr.count("\n") == 1
+    assert own(missing.stderr).count("\n") == 1
     assert "is missing" in missing.stderr
     senseless = cli(folder / "a.jpg", EMOTION_MAX_PIXELS="many")
     assert (senseless.returncode, senseless.stderr.count("\n")) == (2, 1)

@@ -32,6 +32,9 @@ def face(x: int, y: int, side: int, top: str = "happy") -> Face:
         face_coordinates=box,
         certain=True,
         plausible=[top],
+        detection=0.9,
+        angle=None,
+        landmarks=None,
     )
 
 

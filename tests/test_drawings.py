@@ -145,6 +145,21 @@ def test_any_face_of_a_group_is_explained(
     assert "2 face" in check_problem(third, 422, "invalid_request")["detail"]
 
 
+def test_a_face_is_explained_by_a_point_inside_it(
+    http: httpx2.Client, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
+) -> None:
+    data = encoded(group(astronaut, hopper), "JPEG", quality=92)
+    by_number = http.post("/explain", params={"face": 1}, content=data)
+    by_point = http.post("/explain", params={"x": 220, "y": 120}, content=data)
+    assert by_point.headers["x-face"] == "1"
+    assert by_point.content == by_number.content
+    alone = http.post("/explain", params={"limit": 1}, content=data)
+    assert (alone.headers["x-face"], alone.headers["x-faces"]) == ("0", "1")
+    nowhere = http.post("/explain", params={"x": 5, "y": 5}, content=data)
+    assert "5, 5" in check_problem(nowhere, 422, "invalid_request")["detail"]
+    check_problem(http.post("/explain", params={"x": 5}, content=data), 422, "invalid_request")
+
+
 @pytest.mark.parametrize("query", [{"face": -1}, {"face": "one"}, {"label": "bored"}, {"label": ""}])
 def test_senseless_questions_are_refused(http: httpx2.Client, portrait: bytes, query: dict[str, Any]) -> None:
     check_problem(http.post("/explain", params=query, content=portrait), 422, "invalid_request")

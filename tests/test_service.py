@@ -18,7 +18,11 @@ from app.model.card import read_card
 from app.settings import Settings
 from tests.helpers import bilevel_bomb, check_problem, crowd, encoded, group, predict
 
-FACE_FIELDS = {"emotion", "confidence", "probabilities", "message", "face_coordinates", "certain", "plausible"}
+FACE_FIELDS = {"emotion", "confidence", "probabilities", "message", "face_coordinates", "certain", "plausible"} | {
+    "detection",
+    "angle",
+    "landmarks",
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,38 @@ def test_the_expression_does_not_depend_on_the_form_of_the_picture(
         body = predict(http, form)
         assert body["emotion"] == reference["emotion"]
         assert body["confidence"] == pytest.approx(reference["confidence"], abs=0.1)
+
+
+def test_faces_are_selected_by_the_query(
+    http: httpx2.Client, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
+) -> None:
+    data = encoded(group(astronaut, hopper))
+    every = predict(http, data)["faces"]
+    batch = http.post("/predict/batch", params={"limit": 1}, files=[("files", data)] * 2).json()["results"]
+    assert [result["faces"] for result in batch] == [every[:1]] * 2
+    doubtful = http.post("/predict", params={"min_detection": 0}, content=data).json()
+    assert len(doubtful["faces"]) > len(every)
+    assert doubtful["emotion"] == every[0]["emotion"]
+    check_problem(http.post("/predict", params={"min_detection": 1}, content=data), 400, "no_face")
+    drawn = [http.post("/predict/annotated", params=query, content=data).content for query in ({}, {"limit": 1})]
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": "all"}, {"min_detection": 1.1}, {"min_detection": "nan"}])
+def test_senseless_selections_are_refused(http: httpx2.Client, portrait: bytes, query: dict[str, Any]) -> None:
+    check_problem(http.post("/predict", params=query, content=portrait), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_picture_stored_sideways_is_answered(
+    http: httpx2.Client, astronaut: NDArray[np.uint8], portrait: bytes, turns: int
+) -> None:
+    upright = predict(http, portrait)
+    body = predict(http, encoded(np.rot90(astronaut, -turns), "JPEG", quality=92))
+    assert len(body["faces"]) == 1
+    assert body["emotion"] == "happy"
+    assert (body["angle"] - upright["angle"] - 90 * turns + 180) % 360 - 180 == pytest.approx(0, abs=20)
+    assert set(body["landmarks"]) == {"right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear"}
 
 
 def test_a_raw_body_is_a_picture_too(http: httpx2.Client, portrait: bytes) -> None:

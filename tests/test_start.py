@@ -9,12 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
+from app.bootstrap import load
 from app.errors import StartError
+from app.main import create_app
 from app.model.card import Card, digest, read_card
 from app.model.classifier import Classifier
 from app.settings import Settings
+from app.vision.detector import FaceDetector
+from app.vision.haar import HaarDetector
 from bench.server import free_port
 from tests.helpers import ROOT, wait_until_ready
 
@@ -142,6 +147,48 @@ def test_the_port_has_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().port == 7860
     monkeypatch.setenv("EMOTION_PORT", "9000")
     assert Settings().port == 9000
+
+
+@pytest.mark.parametrize("name", ["cascade_path", "face_model_path"])
+def test_a_damaged_detector_stops_the_start_with_one_line(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "damaged"
+    file.write_bytes(b"damaged")
+    result = start(**{f"EMOTION_{name.upper()}": str(file)})
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if "TensorFlow Lite" not in line]
+    assert line.startswith(f"Cannot start: {file} ")
+
+
+def test_files_that_go_after_the_start_are_not_missed(tmp_path: Path, portrait: bytes) -> None:
+    settings = Settings(engine="litert")
+    copies = {}
+    for name in ("cascade_path", "face_model_path"):
+        copies[name] = tmp_path / name
+        shutil.copy(getattr(settings, name), copies[name])
+    with TestClient(create_app(settings.model_copy(update=copies))) as client:
+        for file in copies.values():
+            file.unlink()
+        assert [client.post("/predict", content=portrait).status_code for _ in range(8)] == [200] * 8
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/health").json()["cascade_loaded"] is True
+
+
+def test_health_tells_when_faces_cannot_be_found() -> None:
+    class Lost(FaceDetector):
+        loaded = False
+
+    settings = Settings(engine="litert")
+    parts = load(settings)
+    lost = Lost(HaarDetector(settings.cascade_path), None, 0)
+    with TestClient(create_app(settings, parts._replace(detector=lost))) as client:
+        health = client.get("/health")
+        assert (health.status_code, health.json()["cascade_loaded"], health.json()["model_loaded"]) == (
+            503,
+            False,
+            True,
+        )
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/livez").status_code == 200
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from PIL import Image
 from app.emotions import LABELS
 from app.model.card import Card, read_card
 from app.model.classifier import Classifier
-from app.vision.haar import HaarDetector
+from app.vision.detector import FaceDetector
 from app.vision.preprocess import DETAIL_SIZE, INPUT_SIZE, face_detail, model_input
 from tests.helpers import ROOT
 from training import augment, dataset, evaluate, export, network, robustness, smoke, train
@@ -443,15 +443,14 @@ def test_other_forms_of_a_face_are_the_same_input() -> None:
 
 
 def test_photographs_are_cut_to_the_largest_face_and_misses_are_counted(
-    astronaut: NDArray[np.uint8], detector: HaarDetector, tmp_path: Path
+    astronaut: NDArray[np.uint8], detector: FaceDetector, tmp_path: Path
 ) -> None:
     for label, picture in (("happy", astronaut), ("sad", np.full((200, 200, 3), 90, np.uint8))):
         (tmp_path / label).mkdir()
         Image.fromarray(picture).save(tmp_path / label / "1.png")
     rows = dataset.load(tmp_path)
     assert ([LABELS[label] for label in rows.labels], rows.missed) == (["happy"], 1)
-    grey = np.asarray(Image.fromarray(astronaut).convert("L"))
-    np.testing.assert_array_equal(rows.pixels[0], face_detail(grey, detector.find(grey)[0]))
+    np.testing.assert_array_equal(rows.pixels[0], face_detail(astronaut, detector.find(astronaut)[0].box))
 
 
 def test_the_smoke_run_and_the_evaluation_command_agree(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.analyzer import faces_in_detail
+from app.bootstrap import load_detector
 from app.emotions import LABELS
 from app.settings import Settings
 from app.vision.decoder import Picture
-from app.vision.haar import SEARCH_SIDE, HaarDetector
-from app.vision.preprocess import DETAIL_SIZE, enlarge
+from app.vision.detector import SEARCH_SIDE
+from app.vision.preprocess import DETAIL_SIZE, enlarge, face_detail
 
 KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Meaning of the numbers 0..6 in FER-2013's `emotion` column."""
@@ -166,16 +167,16 @@ def _load_csv(source: Path, usage: str | None) -> Rows:
 
 def _load_folder(source: Path) -> Rows:
     settings = Settings()
-    detector = HaarDetector(settings.cascade_path)
+    detector = load_detector(settings)
     pixels, labels, missed = [], [], 0
     paths = [(path, number) for number, name in enumerate(LABELS) for path in sorted((source / name).glob("*"))]
     for path, number in tqdm(paths, desc=source.name, unit="picture", disable=None):
         picture = Picture(path.read_bytes(), settings.picture_limits)
-        grey = picture.luma(SEARCH_SIDE)
-        if grey.shape == (DETAIL_SIZE, DETAIL_SIZE):
-            pixels.append(grey)
-        elif boxes := detector.find(grey, size=(picture.width, picture.height)):
-            pixels += faces_in_detail(picture, grey, boxes[:1])
+        colours = picture.rgb(SEARCH_SIDE)
+        if colours.shape[:2] == (DETAIL_SIZE, DETAIL_SIZE):
+            pixels.append(face_detail(colours))
+        elif faces := detector.find(colours, size=(picture.width, picture.height)):
+            pixels += faces_in_detail(picture, colours, faces[:1])
         else:
             missed += 1
             continue

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from app.model.card import Card, Figures, LabelFigures, Robustness, read_card
+from app.vision import blazeface
 from training.dataset import CLEAR_VOTES
 from training.network import HIDDEN
 
@@ -73,6 +74,14 @@ unmeasured, and it should be assumed to be uneven. The labels are noisy: people 
 with them, most of all on fear and sad. The pictures were collected from the web by keyword, so acted and exaggerated
 expressions prevail. Faces from the side, from far below or above, or partly hidden are not covered.
 
+## The face detector
+
+`face_detection_full_range_sparse.tflite` is BlazeFace full range, sparse ([Bazarevsky et al.
+2019](https://arxiv.org/abs/1907.05047); Google's MediaPipe), which proposes faces for this service. It is the file of
+that name in `mediapipe/modules/face_detection/` of the wheel `mediapipe==0.10.14` on PyPI, unchanged, under the Apache
+License 2.0 ([face_detection_full_range_sparse.LICENSE](face_detection_full_range_sparse.LICENSE)). Its SHA-256, which
+the service checks when it starts: `{detector_sha256}`.
+
 ## Intended use
 
 Naming the expression shown in pictures whose people agreed to it: sorting photographs, art, games, teaching, research
@@ -96,6 +105,7 @@ def text(card: Card) -> str:
         dense=len(HIDDEN) + 1,
         side=card.input.shape[0],
         sha256=card.sha256,
+        detector_sha256=blazeface.SHA256,
         gflop=card.gflop,
         needed=card.gflop_needed,
         temperature=card.temperature,

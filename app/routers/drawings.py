@@ -9,9 +9,10 @@ from app import errors
 from app.emotions import LABELS
 from app.http.problem_details import responses
 from app.routers.dependencies import AnalyzerDep
-from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS
+from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS, SelectionDep
 from app.routers.uploads import ONE_FILE_BODY, OneFile
 from app.vision.drawing import FileFormat
+from app.vision.geometry import Point
 
 router = APIRouter(tags=["pictures"])
 
@@ -66,12 +67,14 @@ def _picture(description: str, *media_types: str) -> dict[int | str, dict[str, A
         **_picture("The picture, upright, with every face's box, label and probabilities.", *_MEDIA_TYPES.values()),
     },
 )
-async def predict_annotated(form: Annotated[FileFormat, Depends(_accepted)], upload: OneFile) -> Response:
+async def predict_annotated(
+    form: Annotated[FileFormat, Depends(_accepted)], upload: OneFile, selection: SelectionDep
+) -> Response:
     """Answer one picture as `/predict` does, drawn over the picture itself.
 
     JPEG, or PNG where `Accept` prefers it. Nothing of the upload but its pixels is in the answer.
     """
-    _, picture = await upload.analyzer.annotate(upload.file.data, form)
+    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection)
     return Response(picture, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept"})
 
 
@@ -87,7 +90,10 @@ async def predict_annotated(form: Annotated[FileFormat, Depends(_accepted)], upl
 )
 async def explain(
     upload: OneFile,
+    selection: SelectionDep,
     face: Annotated[int, Query(ge=0, description="Number of the face; 0 is the largest.")] = 0,
+    x: Annotated[float | None, Query(description="With `y`: a point inside the face, instead of its number.")] = None,
+    y: Annotated[float | None, Query(description="In pixels of the upright picture, as the coordinates.")] = None,
     label: Annotated[Label | None, Query(description="What to explain; the most probable label by default.")] = None,
 ) -> Response:
     """Show which parts of one face speak for a label (Grad-CAM, Selvaraju et al. 2017), on the keras engine.
@@ -95,11 +101,14 @@ async def explain(
     `X-Emotion` is the label explained, `X-Probability` its probability, `X-Face` the number of the face and `X-Faces`
     how many there are.
     """
-    explanation = await upload.analyzer.explain(upload.file.data, face, label)
+    if (x is None) != (y is None):
+        raise errors.InvalidRequest("A point has both x and y.")
+    which = face if x is None or y is None else Point(x, y)
+    explanation = await upload.analyzer.explain(upload.file.data, which, label, selection)
     headers = {
         "X-Emotion": explanation.label,
         "X-Probability": f"{explanation.face.probabilities[explanation.label]:.4f}",
-        "X-Face": str(face),
+        "X-Face": str(explanation.number),
         "X-Faces": str(explanation.faces),
     }
     return Response(explanation.image, media_type="image/png", headers=headers)

@@ -12,7 +12,7 @@ from app.errors import ModelStopped
 from app.http.metrics import CONTENT_TYPE
 from app.http.problem_details import responses
 from app.model.card import Card
-from app.routers.dependencies import BackendDep, MetricsDep
+from app.routers.dependencies import AnalyzerDep, BackendDep, MetricsDep
 from app.schemas import Alive, EmotionDetail, Emotions, Health, ModelName, Ready, Service
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -40,14 +40,15 @@ async def demo() -> FileResponse:
 
 
 @public.get("/health", responses={503: {"model": Health, "description": "It cannot serve."}})
-async def health(response: Response, backend: BackendDep) -> Health:
+async def health(response: Response, analyzer: AnalyzerDep, backend: BackendDep) -> Health:
     """Whether the service can answer pictures, in detail; 503 when it cannot."""
-    if not backend.alive:
+    healthy = backend.alive and analyzer.finds_faces
+    if not healthy:
         response.status_code = 503
     return Health(
-        status="healthy" if backend.alive else "unhealthy",
+        status="healthy" if healthy else "unhealthy",
         model_loaded=backend.alive,
-        cascade_loaded=True,
+        cascade_loaded=analyzer.finds_faces,
         model=ModelName(name=backend.card.name, version=backend.card.version),
         version=__version__,
     )
@@ -61,9 +62,11 @@ async def livez(backend: BackendDep) -> Alive:
 
 
 @public.get("/readyz", responses=responses(ModelStopped))
-async def readyz(backend: BackendDep) -> Ready:
-    """Whether pictures can be sent now: the model is loaded, warm and running."""
+async def readyz(analyzer: AnalyzerDep, backend: BackendDep) -> Ready:
+    """Whether pictures can be sent now: the model is loaded, warm and running, and faces can be found."""
     backend.check_alive()
+    if not analyzer.finds_faces:
+        raise ModelStopped("The face cascade cannot be used; the service needs a restart.")
     return Ready()
 
 

@@ -13,7 +13,7 @@ from app.routers.dependencies import AdmissionDep, AnalyzerDep, LiveSessionsDep,
 
 router = APIRouter()
 
-MAX_FRAMES_PER_SECOND = 60
+MAX_FRAMES_PER_SECOND = 120
 """Read from one connection; whoever sends more waits."""
 
 GOING_AWAY, UNSUPPORTED_DATA, TOO_BIG = 1001, 1003, 1009

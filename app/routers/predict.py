@@ -1,11 +1,12 @@
 """Pictures in, expressions out."""
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Query
 
 from app import errors
-from app.analyzer import Analyzer
+from app.analyzer import EVERY_FACE, Analyzer, Selection
 from app.concurrency import FairShare
 from app.http.problem_details import responses
 from app.routers.uploads import MANY_FILES_BODY, ONE_FILE_BODY, ManyFiles, OneFile, UploadedFile
@@ -29,13 +30,26 @@ PICTURE_ERRORS = (
 )
 
 
+async def _selection(
+    limit: Annotated[int | None, Query(ge=1, description="Most faces, the largest; all by default.")] = None,
+    min_detection: Annotated[
+        float, Query(ge=0, le=1, description="Least `detection` of a face.")
+    ] = EVERY_FACE.min_detection,
+) -> Selection:
+    return Selection(limit, min_detection)
+
+
+SelectionDep = Annotated[Selection, Depends(_selection)]
+
+
 @router.post("/predict", openapi_extra=ONE_FILE_BODY, responses=responses(*PICTURE_ERRORS, *COMMON_ERRORS))
-async def predict(upload: OneFile) -> Prediction:
+async def predict(upload: OneFile, selection: SelectionDep) -> Prediction:
     """Find the faces of one picture and the expression that each shows.
 
-    The top level describes the largest face; `faces` holds every face, largest first.
+    The top level describes the largest face whose `detection` is at least a half; `faces` holds every face, largest
+    first.
     """
-    return (await upload.analyzer.analyze(upload.file.data)).prediction
+    return (await upload.analyzer.analyze(upload.file.data, selection)).prediction
 
 
 @router.post(
@@ -43,15 +57,18 @@ async def predict(upload: OneFile) -> Prediction:
     openapi_extra=MANY_FILES_BODY,
     responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *COMMON_ERRORS),
 )
-async def predict_batch(upload: ManyFiles) -> Batch:
+async def predict_batch(upload: ManyFiles, selection: SelectionDep) -> Batch:
     """Answer several pictures, in the order sent. A picture that cannot be answered never fails the others."""
     share = FairShare(upload.threads)
-    return Batch(results=await asyncio.gather(*(_result(file, upload.analyzer, share) for file in upload.files)))
+    results = (_result(file, upload.analyzer, selection, share) for file in upload.files)
+    return Batch(results=await asyncio.gather(*results))
 
 
-async def _result(file: UploadedFile, analyzer: Analyzer, share: FairShare) -> FilePrediction | FileError:
+async def _result(
+    file: UploadedFile, analyzer: Analyzer, selection: Selection, share: FairShare
+) -> FilePrediction | FileError:
     async with share.slot():
-        answer = await analyzer.attempt(file.data)
+        answer = await analyzer.attempt(file.data, selection)
     if isinstance(answer, errors.ServiceError):
         return FileError(filename=file.name, error=str(answer), code=answer.code)
     return FilePrediction(filename=file.name, **dict(answer))

@@ -4,7 +4,8 @@
 /**
  * @typedef {{ x: number, y: number, width: number, height: number }} Box
  * @typedef {{ emotion: string, confidence: number, probabilities: Record<string, number>, message: string,
- *   face_coordinates: Box, certain: boolean, plausible: string[] }} Face
+ *   face_coordinates: Box, certain: boolean, plausible: string[], detection: number, angle: number | null,
+ *   landmarks: Record<string, { x: number, y: number }> | null }} Face
  * @typedef {{ width: number, height: number }} Size
  * @typedef {{ faces: Face[], image: Size, timings_ms: Record<string, number> }} Prediction
  * @typedef {Face & { id: number }} LiveFace

@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
@@ -120,12 +119,9 @@ class PixelPicture:
         limits.check_size(self.width, self.height)
 
     def rgb(self, short_side: int | None = None) -> NDArray[np.uint8]:
-        """The pixels themselves, whatever `short_side` would allow."""
-        return self._pixels
-
-    def luma(self, short_side: int | None = None) -> NDArray[np.uint8]:
-        """The pixels in grey (ITU-R BT.601): uint8 [H, W]."""
-        return np.asarray(cv2.cvtColor(self._pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+        """The pixels, reduced by the largest whole factor that leaves the shorter side `short_side`."""
+        factor = _whole_factor(self.width, self.height, short_side)
+        return self._pixels if factor == 1 else np.asarray(Image.fromarray(self._pixels).reduce(factor))
 
 
 class Picture:
@@ -167,7 +163,8 @@ class Picture:
         to sRGB, and 16-bit samples are scaled to 8.
 
         Args:
-            short_side: the least that the shorter side may have, as for `luma`. Full size when None.
+            short_side: the least that the shorter side may have; the picture is then reduced by a whole factor, a JPEG
+                while it is decoded, by a power of two. Full size when None.
 
         Returns:
             uint8 [h, w, 3], 0..255, with h and w those of the picture or a fraction of them.
@@ -176,29 +173,12 @@ class Picture:
             InvalidImage: it is truncated or corrupt.
         """
         with self._open() as picture:
-            if short_side is not None:
-                _reduce(picture, None, short_side)
-            return self._upright(_to_rgb(_loaded(picture)))
-
-    def luma(self, short_side: int | None = None) -> NDArray[np.uint8]:
-        """The same in grey (ITU-R BT.601), reduced while decoding where the format can.
-
-        Args:
-            short_side: the least that the shorter side may have; a JPEG is then decoded at half, a quarter or an eighth
-                of its size, straight to grey. Full size when None.
-
-        Returns:
-            uint8 [h, w], 0..255, with h and w those of the picture or a fraction of them.
-
-        Raises:
-            InvalidImage: it is truncated or corrupt.
-        """
-        with self._open() as picture:
-            plain = picture.format == "JPEG" and "icc_profile" not in picture.info
-            if short_side is not None:
-                _reduce(picture, "L" if plain else None, short_side)
+            if short_side is not None and picture.format == "JPEG":
+                width, height = picture.size
+                factor = short_side / min(width, height)
+                picture.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
             colours = _loaded(picture)
-            return self._upright(colours if colours.mode == "L" and plain else _to_grey(colours))
+            return self._upright(_to_rgb(colours, _whole_factor(*colours.size, short_side)))
 
     def _open(self) -> ImageFile.ImageFile:
         try:
@@ -212,12 +192,9 @@ class Picture:
         return np.asarray(picture if self._turn is None else picture.transpose(self._turn))
 
 
-def _reduce(picture: ImageFile.ImageFile, mode: str | None, short_side: int) -> None:
-    """Have a JPEG decoded at a fraction of its size; other formats cannot be."""
-    if picture.format == "JPEG":
-        width, height = picture.size
-        factor = short_side / min(width, height)
-        picture.draft(mode, (math.ceil(width * factor), math.ceil(height * factor)))
+def _whole_factor(width: int, height: int, short_side: int | None) -> int:
+    """The largest by which a picture can be reduced."""
+    return max(min(width, height) // short_side, 1) if short_side is not None else 1
 
 
 def _loaded(picture: ImageFile.ImageFile) -> ImageFile.ImageFile:
@@ -247,17 +224,20 @@ def _orientation(picture: ImageFile.ImageFile, data: bytes) -> int:
         return 1
 
 
-def _to_grey(picture: Image.Image) -> Image.Image:
-    """In strips, because each step on the way to grey is a copy."""
+def _to_rgb(picture: Image.Image, factor: int) -> Image.Image:
+    """In strips where it is reduced, because each step on the way is a copy."""
+    if factor == 1:
+        return _colours(picture)
     width, height = picture.size
-    grey = Image.new("L", picture.size)
-    for top in range(0, height, _STRIP):
-        strip = picture.crop((0, top, width, min(top + _STRIP, height)))
-        grey.paste(_to_rgb(strip).convert("L"), (0, top))
-    return grey
+    reduced = Image.new("RGB", (math.ceil(width / factor), math.ceil(height / factor)))
+    rows = factor * math.ceil(_STRIP / factor)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        reduced.paste(_colours(strip).reduce(factor), (0, top // factor))
+    return reduced
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _colours(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith(("I", "F")):
         samples = np.asarray(picture).astype(np.float32) / 257
         return Image.fromarray(np.clip(samples, 0, 255).round().astype(np.uint8)).convert("RGB")

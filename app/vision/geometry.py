@@ -1,6 +1,21 @@
-"""Rectangles in pixels."""
+"""Points, squares and boxes in pixels; and the part of a picture that one of them frames."""
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""uint8 [H, W] grey or [H, W, 3] RGB."""
+
+
+class Point(NamedTuple):
+    """A place in a picture, in pixels."""
+
+    x: float
+    y: float
 
 
 class Box(NamedTuple):
@@ -32,3 +47,81 @@ class Box(NamedTuple):
         """Intersection over union, 0 to 1."""
         both = self.shared(other)
         return both / (self.area + other.area - both)
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a point lies inside."""
+        return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
+
+
+class Square(NamedTuple):
+    """A square in pixels; `x`, `y` is its middle, which it keeps when it is turned or grows."""
+
+    x: float
+    y: float
+    side: float
+
+    @classmethod
+    def of(cls, box: Box) -> Self:
+        """The square around the middle of a box, as wide as its longer side."""
+        return cls(box.x + box.width / 2, box.y + box.height / 2, max(box.width, box.height))
+
+    def scaled(self, factor: float) -> "Square":
+        """The same square in a picture that is `factor` times as large."""
+        return Square(self.x * factor, self.y * factor, self.side * factor)
+
+    def grown(self, factor: float) -> "Square":
+        """A square `factor` times as large around the same middle."""
+        return self._replace(side=self.side * factor)
+
+    def shared(self, other: "Square") -> float:
+        """The area that both cover, in pixels; neither is turned."""
+        reach = (self.side + other.side) / 2
+        width = min(reach - abs(self.x - other.x), self.side, other.side)
+        height = min(reach - abs(self.y - other.y), self.side, other.side)
+        return max(width, 0.0) * max(height, 0.0)
+
+    def overlap(self, other: "Square") -> float:
+        """Intersection over union, 0 to 1."""
+        both = self.shared(other)
+        return both / (self.side**2 + other.side**2 - both)
+
+    def clipped(self, width: int, height: int) -> Box:
+        """The part of it inside a picture of that size, at least a pixel, in whole pixels."""
+        side = max(round(self.side), 1)
+        x, y = round(self.x - self.side / 2), round(self.y - self.side / 2)
+        left, top = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
+        return Box(left, top, max(min(x + side, width) - left, 1), max(min(y + side, height) - top, 1))
+
+
+MOST_DETAIL = 8
+"""Samples along each side of a pixel that is cut out of a much larger square."""
+
+
+def shrunk(picture: Pixels, width: int, height: int) -> Pixels:
+    """Bring a picture to the largest whole multiple of a size that it holds, bilinearly; OpenCV averages areas quickly
+    by whole factors alone."""
+    whole = min(picture.shape[1] // max(width, 1), picture.shape[0] // max(height, 1))
+    return np.asarray(cv2.resize(picture, (width * whole, height * whole)), np.uint8) if whole > 1 else picture
+
+
+def cut_upright(picture: Pixels, square: Square, roll: float, side: int, border: int = cv2.BORDER_REPLICATE) -> Pixels:
+    """Cut a turned square out of a picture, upright.
+
+    Args:
+        picture: that it is in.
+        square: in pixels of the picture.
+        roll: how far the square is turned, in degrees, clockwise.
+        side: of the result, in pixels.
+        border: what lies outside the picture, as OpenCV has it.
+
+    Returns:
+        uint8 [side, side], or with 3 channels as the picture.
+    """
+    detail = min(1 << round(math.log2(max(square.side / side, 1))), MOST_DETAIL)
+    turn = cv2.getRotationMatrix2D((square.x - 0.5, square.y - 0.5), roll, side * detail / square.side)
+    turn[0, 2] += (side * detail - 1) / 2 - square.x + 0.5
+    turn[1, 2] += (side * detail - 1) / 2 - square.y + 0.5
+    cut = cv2.warpAffine(picture, turn, (side * detail, side * detail), borderMode=border)
+    if detail > 1:
+        cut = cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cut, np.uint8)

@@ -1,9 +1,8 @@
-"""Picture -> face boxes, by OpenCV's Haar cascade (Viola and Jones 2001, Lienhart and Maydt 2002)."""
+"""Picture -> upright frontal faces, by OpenCV's Haar cascade (Viola and Jones 2001, Lienhart and Maydt 2002)."""
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import StartError
-from app.vision.geometry import Box
+from app.vision.geometry import Pixels, Square, cut_upright, shrunk
 
-Grey = NDArray[np.uint8]
 Windows = NDArray[np.float64]
-"""float64 [N, 3]: x, y and side of squares, in pixels."""
+"""float64 [N, 3]: x and y of the top-left corner and side of squares, in pixels."""
 
 WINDOW = 24
 """Side of the cascade's window, in pixels: the smallest face that it can see."""
@@ -41,59 +39,57 @@ class Search(NamedTuple):
     strength: float
 
 
-FIRST = Search(side=256, enlarge=1, scale=1.15, border=0, strength=20)
+FIRST = Search(side=256, enlarge=1, scale=1.15, border=0, strength=22)
 """Coarse steps keep it fast; the closer look makes up for them."""
 
-SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=31)
+SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=11)
 """Tried once when nothing was found otherwise."""
-
-FILLING = SECOND._replace(side=64)
-"""For one face about as large as the picture, of which a part may pass for a small face."""
-
-FILLING_SIDE = 128
-"""Short side of a picture that suffices for that search, in pixels; a larger one is shrunk by a whole factor first."""
-
-SURE = 100
-"""Strength of a face beside which no face that fills the picture is looked for."""
-
-SEARCH_SIDE = 420
-"""Short side of a picture that suffices for all searches and the closer look, in pixels; a larger picture need not be
-decoded in full."""
-
-SMALLEST = 0.09
-"""Smallest face that is believed, as a share of the picture's short side; texture often looks like a smaller one."""
 
 SAME_CANDIDATE = 0.4
 """Overlap (intersection over union) from which two windows show the same candidate."""
 
+CONTRADICTED = 0.3
+"""Share of the smaller of two boxes from which the stronger one drops the weaker."""
+
 LONGEST = 8
 """A picture is searched in at most this many squares of the search's side; a longer strip is reduced further."""
 
-CONFIRM_SIDE = 64
+
+CONFIRM_SIDE = 48
+"""To which a candidate is brought for the closer look, in pixels."""
+
 CONFIRM_MARGIN = 0.25
+"""Searched around it, as a share of its side."""
+
 CONFIRM_SCALE = 1.1
+CONFIRM_SIZES = 0.85, 1.2
+"""Smallest and largest face that is looked for there, as shares of its side."""
 
 
-class Candidate(NamedTuple):
-    """A square that may be a face, in pixels.
+class Window(NamedTuple):
+    """Where the cascade sees a face.
 
     Attributes:
-        strength: windows that hit in a fine search around it, times the last stage's margin at the best of them.
+        square: the middle of the windows that hit, in pixels.
+        strength: how many they are, times the last stage's margin at the best of them.
     """
 
-    x: float
-    y: float
-    side: float
+    square: Square
     strength: float
+
+    @property
+    def confidence(self) -> float:
+        """That it is a face, 0 to 1; a half at the least strength that any search accepts."""
+        return self.strength / (self.strength + SECOND.strength)
 
 
 class _PerThread(threading.local):
-    """A cascade for each thread, read when that first asks; OpenCV's is not safe to share."""
+    """A cascade for each thread, parsed from memory when that first asks; OpenCV's is not safe to share."""
 
-    def __init__(self, path: Path) -> None:
-        self.cascade = cv2.CascadeClassifier(str(path))
-        if self.cascade.empty():
-            raise StartError(f"{path} is not a readable OpenCV cascade")
+    def __init__(self, text: str) -> None:
+        self.cascade = cv2.CascadeClassifier()
+        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        self.cascade.read(storage.getFirstTopLevelNode())
 
 
 class HaarDetector:
@@ -103,59 +99,81 @@ class HaarDetector:
         """Read the cascade.
 
         Raises:
-            StartError: the file is missing or is no cascade.
+            StartError: the file is missing or is no cascade for faces.
         """
         if not cascade.is_file():
             raise StartError(f"the face cascade {cascade} is missing")
         try:
-            self._local = _PerThread(cascade)
-        except (cv2.error, SystemError) as error:
-            raise StartError(f"{cascade} is not a readable OpenCV cascade") from error
+            self._local = _PerThread(cascade.read_text())
+            readable = self.loaded
+        except (cv2.error, SystemError, UnicodeDecodeError):
+            readable = False
+        if not readable:
+            raise StartError(f"{cascade} is not a readable OpenCV cascade")
+        window = self._local.cascade.getOriginalWindowSize()
+        if tuple(window) != (WINDOW, WINDOW):
+            raise StartError(f"{cascade} is no cascade for faces: its window is {window[0]}x{window[1]}, not 24x24")
 
-    def find(self, grey: Grey, near: Sequence[Box] = (), size: tuple[int, int] | None = None) -> list[Box]:
+    @property
+    def loaded(self) -> bool:
+        """Whether the cascade can be used."""
+        return not self._local.cascade.empty()
+
+    def find(self, grey: Pixels) -> list[Window]:
         """Find the faces of a picture.
 
-        One coarse search on a reduced copy; a closer look at each box confirms it or not. Of the confirmed boxes, those
-        that another contradicts are dropped, so that a patch of cloth does not pass for a face. When none is strong, a
-        search for a face that fills the picture; when there is none either, one finer search.
+        One coarse search on a reduced copy; a closer look at each candidate confirms it or not. Of those that overlap
+        the strongest is kept. When there is none, one finer search.
 
         Args:
-            grey: uint8 [H, W], upright: the picture, or a reduced copy of it.
-            near: where faces were a moment ago, in pixels of the picture. If a face is still at each of these places,
-                they are all that is looked at, which costs a fraction.
-            size: width and height of the picture; those of `grey` when None.
+            grey: uint8 [H, W], upright.
 
         Returns:
-            Boxes in pixels of the picture, inside it, largest first; empty when there is no face.
+            Windows in pixels, strongest first; empty when there is no face.
         """
-        height, width = grey.shape
-        x, y = (1.0, 1.0) if size is None else (size[0] / width, size[1] / height)
-        found = self._followed(grey, [box.scaled(1 / x, 1 / y) for box in near]) if near else []
-        if not found:
-            found = self._search(grey, FIRST)
-            if max(map(itemgetter(1), found), default=0.0) < SURE:
-                found += self._filling(grey)
-        boxes = _plausible(found or self._search(grey, SECOND))
-        return boxes if x == y == 1 else [box.scaled(x, y) for box in boxes]
+        found = self._search(grey, FIRST) or self._search(grey, SECOND)
+        kept: list[Window] = []
+        for one in sorted(found, key=lambda one: -one.strength):
+            smaller = [min(one.square.side, other.square.side) ** 2 for other in kept]
+            if all(
+                one.square.shared(other.square) <= CONTRADICTED * area
+                for other, area in zip(kept, smaller, strict=True)
+            ):
+                kept.append(one)
+        return kept
 
-    def _followed(self, picture: Grey, near: Sequence[Box]) -> list[tuple[Box, float]]:
-        height, width = picture.shape
-        if not all(0 <= box.x + box.width / 2 < width and 0 <= box.y + box.height / 2 < height for box in near):
-            return []
-        found = [self._confirm(picture, Candidate(box.x, box.y, box.width, 0.0)) for box in near]
-        if any(one.strength < FIRST.strength for one in found):
-            return []
-        return [(_clip(one.x, one.y, one.side, width, height), one.strength) for one in found]
+    def confirm(self, grey: Pixels, square: Square, roll: float = 0) -> Window:
+        """Search the surroundings of a candidate in small steps.
 
-    def _filling(self, picture: Grey) -> list[tuple[Box, float]]:
-        height, width = picture.shape
-        factor = max(min(height, width) // FILLING_SIDE, 1)
-        size = (width // factor, height // factor)
-        small = cv2.resize(picture[: size[1] * factor, : size[0] * factor], size, interpolation=cv2.INTER_AREA)
-        found = self._search(np.asarray(small, np.uint8), FILLING)
-        return [(box.scaled(factor, factor), strength) for box, strength in found]
+        Args:
+            grey: uint8 [H, W].
+            square: the candidate, in pixels.
+            roll: how far it is turned, in degrees, clockwise.
 
-    def _search(self, picture: Grey, search: Search) -> list[tuple[Box, float]]:
+        Returns:
+            The square moved to the middle hit, not turned; with a strength of 0 where it is when there is none.
+        """
+        span = 1 + 2 * CONFIRM_MARGIN
+        around = cut_upright(grey, square.grown(span), roll, round(CONFIRM_SIDE * span))
+        smallest, largest = (round(CONFIRM_SIDE * share) for share in CONFIRM_SIZES)
+        hits, _, margins = self._local.cascade.detectMultiScale3(
+            around,
+            scaleFactor=CONFIRM_SCALE,
+            minNeighbors=0,
+            minSize=(smallest, smallest),
+            maxSize=(largest, largest),
+            outputRejectLevels=True,
+        )
+        if not len(hits):
+            return Window(square, 0.0)
+        factor = square.side / CONFIRM_SIDE
+        left, top, side, _ = np.median(hits, axis=0) * factor
+        right, down = left + side / 2 - square.side * span / 2, top + side / 2 - square.side * span / 2
+        sine, cosine = math.sin(math.radians(roll)), math.cos(math.radians(roll))
+        place = Square(square.x + right * cosine - down * sine, square.y + right * sine + down * cosine, float(side))
+        return Window(place, len(hits) * max(float(np.max(margins)), 0.0))
+
+    def _search(self, picture: Pixels, search: Search) -> list[Window]:
         height, width = picture.shape
         border = round(search.border * min(height, width))
         if border:
@@ -164,18 +182,17 @@ class HaarDetector:
             )
         found = []
         for hits in _grouped(self._hits(picture, search)):
-            x, y, side = hits.mean(axis=0)
-            near = self._confirm(picture, Candidate(x, y, side, 0.0))
+            x, y, side = hits.mean(axis=0).tolist()
+            near = self.confirm(picture, Square(x + side / 2, y + side / 2, side))
             if 0 < near.strength < search.strength:
-                near = max(near, self._confirm(picture, near), key=lambda one: one.strength)
-            x, y = near.x - border, near.y - border
-            if not (0 <= x + near.side / 2 < width and 0 <= y + near.side / 2 < height):
-                continue  # Its middle lies in the added border: not a face of the picture.
-            if near.strength >= search.strength and near.side >= SMALLEST * min(height, width):
-                found.append((_clip(x, y, near.side, width, height), near.strength))
+                near = max(near, self.confirm(picture, near.square), key=lambda one: one.strength)
+            square = near.square._replace(x=near.square.x - border, y=near.square.y - border)
+            inside = 0 <= square.x < width and 0 <= square.y < height  # Otherwise its middle lies in the added border.
+            if inside and near.strength >= search.strength:
+                found.append(Window(square, near.strength))
         return found
 
-    def _hits(self, picture: Grey, search: Search) -> Windows:
+    def _hits(self, picture: Pixels, search: Search) -> Windows:
         """Every window in which the cascade sees a face: float64 [N, 3] of x, y, side in pixels of `picture`.
 
         OpenCV moves windows of up to twice the cascade's size in steps of two pixels, larger ones in steps of
@@ -188,7 +205,7 @@ class HaarDetector:
         octave = search.scale ** math.ceil(math.log(2, search.scale))
         largest = math.floor(WINDOW * octave * 0.99)
         hits = [np.zeros((0, 3))]
-        picture = _to_multiple(picture, round(width * factor), round(height * factor))
+        picture = shrunk(picture, round(width * factor), round(height * factor))
         while min(size := (round(width * factor), round(height * factor))) >= WINDOW:
             interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
             picture = np.asarray(cv2.resize(picture, size, interpolation=interpolation), np.uint8)
@@ -201,32 +218,6 @@ class HaarDetector:
         windows = np.concatenate(hits)
         return windows[np.lexsort(windows.T)]  # By side, then y, then x: OpenCV's threads give them in any order.
 
-    def _confirm(self, grey: Grey, candidate: Candidate) -> Candidate:
-        """Search the surroundings of a candidate again, at one size and in small steps; place it at the middle hit."""
-        x, y, side = map(round, candidate[:3])
-        margin = round(side * CONFIRM_MARGIN)
-        left, top, right, bottom = x - margin, y - margin, x + side + margin, y + side + margin
-        inside = grey[max(top, 0) : bottom, max(left, 0) : right]
-        height, width = grey.shape
-        missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
-        around = cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE)
-        factor = CONFIRM_SIDE / side
-        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        around = cv2.resize(around, None, fx=factor, fy=factor, interpolation=interpolation)
-        smallest, largest = round(CONFIRM_SIDE * 0.75), round(CONFIRM_SIDE * 1.35)
-        hits, _, margins = self._local.cascade.detectMultiScale3(
-            around,
-            scaleFactor=CONFIRM_SCALE,
-            minNeighbors=0,
-            minSize=(smallest, smallest),
-            maxSize=(largest, largest),
-            outputRejectLevels=True,
-        )
-        if not len(hits):
-            return candidate._replace(strength=0.0)
-        near_x, near_y, near_side, _ = np.median(hits, axis=0) / factor
-        return Candidate(left + near_x, top + near_y, near_side, len(hits) * max(float(np.max(margins)), 0.0))
-
 
 def _grouped(hits: Windows) -> Iterator[Windows]:
     """The windows of each candidate: those that overlap its first one."""
@@ -237,39 +228,3 @@ def _grouped(hits: Windows) -> Iterator[Windows]:
         same = shared > SAME_CANDIDATE * (side**2 + side[0] ** 2 - shared)
         yield hits[same]
         hits = hits[~same]
-
-
-def _plausible(found: list[tuple[Box, float]]) -> list[Box]:
-    """Drop boxes that a stronger one contradicts. Largest first."""
-    kept: list[tuple[Box, float]] = []
-    for box, strength in sorted(found, key=itemgetter(1), reverse=True):
-        if not any(_contradicted(box, strength, face, stronger) for face, stronger in kept):
-            kept.append((box, strength))
-    return sorted((box for box, _ in kept), key=lambda box: box.width * box.height, reverse=True)
-
-
-def _contradicted(box: Box, strength: float, face: Box, stronger: float) -> bool:
-    """Whether a box overlaps a stronger one or is its chest."""
-    overlaps = box.shared(face) > 0.3 * min(box.area, face.area)
-    return overlaps or (_on_chest(box, face) and strength < stronger / 2)
-
-
-def _on_chest(box: Box, face: Box) -> bool:
-    """Whether the middle of `box` lies below the chin of `face`, within one face width and three heights."""
-    x, y = box.x + box.width / 2, box.y + box.height / 2
-    sideways = abs(x - face.x - face.width / 2) / face.width
-    down = (y - face.y - face.height) / face.height
-    return sideways < 1 and 0 < down < 3
-
-
-def _to_multiple(picture: Grey, width: int, height: int) -> Grey:
-    """Bring a picture to the largest whole multiple of a size that it holds, bilinearly; OpenCV averages areas quickly
-    by whole factors alone."""
-    whole = min(picture.shape[1] // max(width, 1), picture.shape[0] // max(height, 1))
-    return np.asarray(cv2.resize(picture, (width * whole, height * whole)), np.uint8) if whole > 1 else picture
-
-
-def _clip(x: float, y: float, side: float, width: int, height: int) -> Box:
-    left, top = max(0, round(x)), max(0, round(y))
-    right, bottom = min(width, round(x) + round(side)), min(height, round(y) + round(side))
-    return Box(left, top, right - left, bottom - top)
