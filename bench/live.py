@@ -1,6 +1,6 @@
 """A camera in real time: how many frames a second are answered, and how long after the frame.
 
-python -m bench.live --engine litert
+python -m bench.live --engine litert --rate 100
 """
 
 import argparse
@@ -19,7 +19,7 @@ from bench.pictures import people
 from bench.server import Server
 
 SIZE = (640, 480)
-RATE = 30
+RATE = 30.0
 """Frames a second that the camera gives."""
 
 UNANSWERED = 2
@@ -77,15 +77,15 @@ def swaying(count: int) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint
         yield np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
-async def camera(url: str, pictures: list[bytes], seconds: float) -> Outcome:
+async def camera(url: str, pictures: list[bytes], seconds: float, rate: float = RATE) -> Outcome:
     """Send frames at the camera's rate, as long as not too many are unanswered."""
     outcome, sent, all_answered = Outcome(), dict[int, float](), asyncio.Event()
     async with connect(f"{url.replace('http', 'ws', 1)}/live", compression=None) as socket:
         started = time.perf_counter()
         receiving = asyncio.create_task(_receive(socket, outcome, sent, all_answered))
         number = 0
-        for tick in range(round(RATE * seconds)):
-            await asyncio.sleep(started + tick / RATE - time.perf_counter())
+        for tick in range(round(rate * seconds)):
+            await asyncio.sleep(started + tick / rate - time.perf_counter())
             if len(sent) >= UNANSWERED:
                 outcome.skipped += 1
                 continue
@@ -114,12 +114,12 @@ async def _receive(
         outcome.ids |= {face["id"] for face in answer["faces"]}
 
 
-async def beside(url: str, pictures: list[bytes], seconds: float, other: str) -> Outcome:
+async def beside(url: str, pictures: list[bytes], seconds: float, rate: float, other: str) -> Outcome:
     """The same while somebody else uses a camera, or floods the service."""
     if other == "another camera":
-        outcome, _ = await asyncio.gather(camera(url, pictures, seconds), camera(url, pictures, seconds))
+        outcome, _ = await asyncio.gather(*(camera(url, pictures, seconds, rate) for _ in range(2)))
     else:
-        outcome, _ = await asyncio.gather(camera(url, pictures, seconds), flood(url, pictures[0], seconds))
+        outcome, _ = await asyncio.gather(camera(url, pictures, seconds, rate), flood(url, pictures[0], seconds))
     return outcome
 
 
@@ -128,13 +128,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", choices=["keras", "litert"], default="keras")
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rate", type=float, default=RATE, help="frames a second that the camera gives")
     options = parser.parse_args()
     pictures = frames()
     with Server(options.engine) as server:
         asyncio.run(camera(server.url, pictures, 2))
-        summaries = {"alone": asyncio.run(camera(server.url, pictures, options.seconds)).summary()}
+        summaries = {"alone": asyncio.run(camera(server.url, pictures, options.seconds, options.rate)).summary()}
         for other in ("another camera", "a flood"):
-            outcome = asyncio.run(beside(server.url, pictures, options.seconds, other))
+            outcome = asyncio.run(beside(server.url, pictures, options.seconds, options.rate, other))
             summaries[f"beside {other}"] = outcome.summary()
     print(json.dumps(summaries, indent=2))
 

@@ -49,8 +49,8 @@ FILLING = 0.4
 """Least side of a face that is found there and that Haar does not see, as a share of the short side."""
 
 NEARBY = 5
-"""Side of the closer look at the best of the doubtful candidates, and at each turned face, turned as well; as a multiple
-of the candidate's."""
+"""Side of the closer look at the best of the doubtful candidates, and at each turned face, turned as well, as a
+multiple of the candidate's."""
 
 CONTRADICTED = 0.4
 """Share of the smaller of two boxes from which the surer one drops the other."""
