@@ -245,7 +245,8 @@ def _share(box: Box, other: list[float]) -> float:
 
 
 def _ignored(box: Box, places: list[list[float]]) -> bool:
-    return any(box.shared(Box(*map(round, place))) > FOUND * box.area for place in places)
+    middle = (box.x + box.width / 2, box.y + box.height / 2)
+    return any(Box(*map(round, place)).holds(*middle) for place in places)
 
 
 def _print_photographs(folder: Path) -> None:
