@@ -205,11 +205,13 @@ class _Search:
         if _smallest(found) < TINY * whole.side:
             for part in _parts(width, height, SMALL_PART):
                 found = _merged(found, [one for one in self._look(part, known=found) if one.seen])
-        doubt = next((one for one in found if not _sure(one)), None)
+        doubt = next((one for one in found if one.confidence < LEAST), None)
         if doubt is not None:
             closer = self._look(doubt.proposal.square.grown(NEARBY), known=found)
             found = _merged(found, [one for one in closer if one.seen])
-        return [self._upright(one) if _sure(one) and abs(one.proposal.roll) > UPRIGHT else one for one in found]
+        return [
+            self._upright(one) if one.confidence >= LEAST and abs(one.proposal.roll) > UPRIGHT else one for one in found
+        ]
 
     def _look(self, view: Square, roll: float = 0, known: Sequence[Candidate] = ()) -> list[Candidate]:
         """What may be a face in one square of the picture, and is not sure already."""
@@ -217,7 +219,9 @@ class _Search:
         candidates = []
         for one in self._blazeface.propose(self._colours, view, roll):
             inside = 0 <= one.square.x < width and 0 <= one.square.y < height
-            if inside and not any(_sure(other) and other.proposal.square.overlap(one.square) > SAME for other in known):
+            if inside and not any(
+                other.confidence >= LEAST and other.proposal.square.overlap(one.square) > SAME for other in known
+            ):
                 candidates.append(self._judged(one))
         return candidates
 
@@ -233,16 +237,14 @@ class _Search:
         """A turned face as it is seen when it is looked at upright: the network underestimates large rolls."""
         square = candidate.proposal.square
         closer = self._look(square.grown(NEARBY), candidate.proposal.roll)
-        return next((one for one in closer if _sure(one) and one.proposal.square.overlap(square) > SAME), candidate)
-
-
-def _sure(candidate: Candidate) -> bool:
-    return candidate.confidence >= LEAST
+        return next(
+            (one for one in closer if one.confidence >= LEAST and one.proposal.square.overlap(square) > SAME), candidate
+        )
 
 
 def _smallest(candidates: Sequence[Candidate]) -> float:
     """Side of the smallest sure face, in pixels; 0 where there is none."""
-    return min((one.proposal.square.side for one in candidates if _sure(one)), default=0)
+    return min((one.proposal.square.side for one in candidates if one.confidence >= LEAST), default=0)
 
 
 def _merged(*views: Sequence[Candidate]) -> list[Candidate]:
