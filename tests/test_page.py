@@ -243,7 +243,7 @@ def test_demo_page_takes_pictures_that_are(
         ("A laughing woman", ["happy"]),
         ("An angry woman", ["angry"]),
         ("A surprised woman", ["surprise"]),
-        ("Three people", ["happy", "surprise", "angry"]),
+        ("Three people", ["happy", "angry", "surprise"]),
         ("A house", []),
     ],
 )
