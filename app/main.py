@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.staticfiles import StaticFiles
 
 from app import __version__, errors
 from app.bootstrap import Parts, running
@@ -16,9 +15,11 @@ from app.concurrency import Admission, ByteBudget
 from app.emotions import LABELS
 from app.http import problem_details, request_log
 from app.http.access import Keys, RateLimit, SocketAccess
+from app.http.head import HeadAsGet
 from app.http.headers import ACCEPTED_HEADERS, EXPOSED_HEADERS
 from app.http.metrics import Metrics
 from app.http.request_log import RequestLog, RequestObserver
+from app.http.static_files import static_files
 from app.http.timeouts import BodyTimeout
 from app.routers import drawings, info, live, predict
 from app.settings import Settings
@@ -68,12 +69,13 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     _add_middleware(app, settings, metrics)
     problem_details.install(app)
     _include_routers(app, settings)
-    app.mount("/static", StaticFiles(directory=info.STATIC), name="static")
+    app.mount("/static", static_files(info.STATIC), name="static")
     return app
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """From the innermost to the outermost."""
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyTimeout, seconds=settings.body_seconds)
     if settings.cors_origins:
         app.add_middleware(

@@ -118,12 +118,18 @@ class Remote:
         self._health.cancel()
 
     async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
+        answers: list[Probabilities] = []
+        for start in range(0, len(crops), self._most_queued):
+            answers += await self._classify(crops[start : start + self._most_queued])
+        return answers
+
+    async def _classify(self, crops: Sequence[Crop]) -> Floats:
         if self.queued + len(crops) > self._most_queued:
             raise Overloaded(_FULL)
         self.queued += len(crops)
         try:
             answers: Floats = await self._ask(self._model.classify, _luma(np.stack(crops)))
-            return list(answers)
+            return answers
         finally:
             self.queued -= len(crops)
 

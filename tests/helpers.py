@@ -122,9 +122,9 @@ def parts(model: Model | None = None, **options: Any) -> Parts:
 
 
 @contextmanager
-def serving(app: FastAPI, **settings: float) -> Iterator[str]:
+def serving(app: FastAPI, **settings: Any) -> Iterator[str]:
     """The address of `app` behind a real server in a thread; `settings` are those of `http_protocol`."""
-    times = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
+    times: dict[str, Any] = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
     config = uvicorn.Config(
         app, port=free_port(), log_level="warning", loop="asyncio", http=http_protocol(**times), ws=WebSocketProtocol
     )

@@ -112,7 +112,15 @@ def test_a_websocket_needs_the_key_too() -> None:
 
 def test_a_websocket_of_a_foreign_page_is_refused() -> None:
     with running(cors_origins="https://friend.example") as client:
-        for origin in ("https://foe.example", "null", "https://friend.example.foe.example", "http://friend.example"):
+        for origin in (
+            "https://foe.example",
+            "null",
+            "https://friend.example.foe.example",
+            "http://friend.example",
+            "http://[x",
+            "",
+            "//",
+        ):
             assert denied(client, headers={"Origin": origin}) == (403, "foreign_origin")
         for origin in ("https://friend.example", "http://testserver", "https://testserver"):
             with client.websocket_connect("/live", headers={"Origin": origin}) as socket:

@@ -110,6 +110,19 @@ async def test_the_largest_faces_that_are_sure_enough_are_answered(
     assert doubtful.face_coordinates == every[0].face_coordinates
 
 
+async def test_a_picture_of_more_faces_than_may_wait_is_answered(
+    astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
+) -> None:
+    model = Moody()
+    detector, backend = parts(model, max_queued=1)
+    await backend.start()
+    with ThreadPoolExecutor(1) as pool:
+        analyzer = Analyzer(detector, backend, pool, Limits(10**7, 10**7))
+        assert len((await analyzer.analyze(group(astronaut, hopper))).prediction.faces) == 2
+    await backend.stop()
+    assert [len(batch) for batch in model.seen] == [1, 1]
+
+
 async def test_pixels_have_the_limits_of_files(astronaut: NDArray[np.uint8]) -> None:
     async with analyzing(max_pixels=1000) as analyzer:
         with pytest.raises(TooManyPixels):

@@ -103,6 +103,11 @@ def test_the_limits_that_are_no_settings_are_the_codes() -> None:
         "Scans of a JPEG": str(image_guard.MAX_SCANS),
         "Bytes of a frame on `/live`": f"{live_session.MAX_FRAME_BYTES // 2**20} MiB",
         "Head of a request": f"{server.MAX_HEAD_BYTES // 2**10} KiB, {server.HEAD_SECONDS:g} seconds",
+        "Fields of a head": str(server.MAX_HEADERS),
+        "Pieces of a body, and of a message on `/live`": (
+            f"{server.FREE_PIECES:,}, and one more for each {server.BYTES_PER_PIECE} bytes"
+        ),
+        "Connections": f"the descriptors that the process may have, less {server.RESERVED_FILES}",
         "A call of the model": f"{backend.HANG_SECONDS:g} seconds for at most {backend.MAX_BATCH} faces",
         "Frames of a connection": f"{live.MAX_FRAMES_PER_SECOND} a second; one is worked on, one is next",
     }.items():

@@ -196,7 +196,7 @@ def test_answers_carry_security_headers(client: TestClient, path: str) -> None:
     assert headers["permissions-policy"] == "camera=(self), microphone=(), geolocation=()"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["cache-control"] == "no-store"
+    assert headers["cache-control"] == ("max-age=300" if path.startswith("/static") else "no-store")
     assert "server" not in headers
 
 

@@ -251,6 +251,49 @@ def test_unknown_paths_and_methods_are_problems_too(http: httpx2.Client, method:
     check_problem(http.request(method, path), status, {404: "not_found", 405: "method_not_allowed"}[status])
 
 
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/health", "/docs", "/demo", "/emotions", "/openapi.json"])
+def test_head_is_answered_as_get_is_without_a_body(http: httpx2.Client, path: str) -> None:
+    asked, answer = http.get(path), http.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == asked.headers["content-type"]
+    assert answer.headers["content-length"] == asked.headers["content-length"]
+
+
+def test_head_of_what_is_posted_is_not_allowed(http: httpx2.Client) -> None:
+    assert http.head("/predict").status_code == 405
+
+
+def test_the_pages_files_are_compressed_and_kept(http: httpx2.Client) -> None:
+    path = "/static/swagger-ui/swagger-ui-bundle.js"
+    plain = http.get(path, headers={"Accept-Encoding": "identity"})
+    with http.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as packed:
+        assert packed.headers["content-encoding"] == "gzip"
+        sent = sum(map(len, packed.iter_raw()))
+    assert sent < len(plain.content) / 2
+    assert plain.headers["cache-control"] == "max-age=300"
+    assert http.get(path, headers={"If-None-Match": plain.headers["etag"]}).status_code == 304
+    assert http.get("/livez").headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "unicode_escape", "utf-7", "nonsense", "utf-16"])
+@pytest.mark.parametrize("name", [b"a.jpg", rb"\ud800", b"+2AA-", b"\xff\xfe", b"\xc3\xa4.jpg"])
+def test_names_are_utf_8_whatever_charset_is_claimed(http: httpx2.Client, charset: str, name: bytes) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="files"; filename="' + name + b'"\r\n\r\nx\r\n--b--\r\n'
+    headers = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    answer = http.post("/predict/batch", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    (result,) = answer.json()["results"]
+    assert result["code"] == "invalid_image"
+    if name.isascii() and b"\\" not in name:
+        assert result["filename"] == name.decode()
+
+
+@pytest.mark.parametrize("boundary", ['b"', "b\\", "", "\u00e9"])
+def test_senseless_boundaries_are_refused(http: httpx2.Client, boundary: str) -> None:
+    headers = [(b"Content-Type", f"multipart/form-data; boundary={boundary}".encode())]
+    check_problem(http.post("/predict", content=b"--b--", headers=headers), 400, "malformed_body")
+
+
 def test_a_request_id_is_taken_over_if_it_is_harmless(http: httpx2.Client) -> None:
     assert http.get("/livez", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
     assert http.get("/livez", headers={"X-Request-ID": "a b\tc"}).headers["x-request-id"] != "a b\tc"

@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Security, WebSocket
 from fastapi.security import APIKeyHeader
@@ -71,7 +70,8 @@ class SocketAccess:
             ForeignOrigin, KeyRequired.
         """
         origin = socket.headers.get("origin")
-        if not (origin is None or origin in self._origins or urlsplit(origin).netloc == socket.headers.get("host")):
+        own = origin is None or origin.partition("://")[2] == socket.headers.get("host", "")
+        if not (own or origin in self._origins):
             raise ForeignOrigin("Pages of this origin may not open a WebSocket here.")
         offered = socket.scope.get("subprotocols", [])
         socket.scope["subprotocols"] = [name for name in offered if not name.startswith(KEY_PROTOCOL)]

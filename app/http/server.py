@@ -1,12 +1,19 @@
-"""Uvicorn's protocols with deadlines of their own."""
+"""Uvicorn's protocols with bounds of their own on what they wait for: in time, pieces, bytes and connections."""
 
 import asyncio
+import sys
+import time
 from asyncio import Transport
+from typing import Any
 
 import h11
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+if sys.platform != "win32":
+    import resource
 
 HEAD_SECONDS = 10.0
 """Within which the head of a request must have arrived; it is one packet from any client that means well."""
@@ -14,30 +21,117 @@ HEAD_SECONDS = 10.0
 MAX_HEAD_BYTES = 16 * 2**10
 """Largest head of a request, as in other servers."""
 
+MAX_HEADERS = 128
+"""Fields of a head, as in other servers."""
 
-class HttpProtocol(H11Protocol):
+FREE_PIECES, BYTES_PER_PIECE = 500, 64
+"""A body, and a message of a WebSocket, may have so many pieces, and one more for so many bytes."""
+
+READ_BYTES = 16 * 2**10
+"""Most that is read from a WebSocket at once: what holds up everybody else is a read of tiny frames."""
+
+LONG_READ, REST = 0.002, 4
+"""A read that took so many seconds of the processor is followed by a rest of so many times as long."""
+
+RESERVED_FILES = 48
+"""Descriptors that are not for connections."""
+
+MOST_FILES = 2**16
+"""Descriptors that are asked for."""
+
+
+class _Pieces:
+    """Counts the pieces of one body or message."""
+
+    def __init__(self) -> None:
+        self._left = FREE_PIECES * BYTES_PER_PIECE
+
+    def too_many(self, length: int) -> bool:
+        """Whether one more of so many bytes is one too many."""
+        self._left += length - BYTES_PER_PIECE
+        return self._left < 0
+
+
+class _Connection(h11.Connection):
+    """h11's connection, which takes heads of many fields and bodies of tiny chunks for protocol errors."""
+
+    _pieces = _Pieces()
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            if len(event.headers) > MAX_HEADERS:
+                raise h11.RemoteProtocolError("too many fields")
+            self._pieces = _Pieces()
+        elif isinstance(event, h11.Data) and self._pieces.too_many(len(event.data)):
+            raise h11.RemoteProtocolError("too many pieces")
+        return event
+
+
+class _Paced:
+    """Lets a connection whose bytes cost much rest after each read, so that others come in between."""
+
+    transport: Transport
+    loop: asyncio.AbstractEventLoop
+    _resting: asyncio.TimerHandle | None = None
+
+    def _pace(self, started: float) -> None:
+        """Args: `started` is the thread's processor time before the read."""
+        spent = time.thread_time() - started
+        if spent > LONG_READ and self._resting is None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self._resting = self.loop.call_later(REST * spent, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        if not self.transport.is_closing() and self._may_read():
+            self.transport.resume_reading()
+
+    def _may_read(self) -> bool:
+        return True
+
+
+class HttpProtocol(_Paced, H11Protocol):
     """Uvicorn's HTTP/1.1 with deadlines for what `BodyTimeout` does not see: heads, and bodies of refused requests."""
 
     head_seconds: float
     body_seconds: float
+    max_connections: int
     _timer: asyncio.TimerHandle | None = None
     _awaited: object = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.conn = _Connection(h11.SERVER, self.config.h11_max_incomplete_event_size or MAX_HEAD_BYTES)
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._arm(self.head_seconds)
+        if len(self.connections) > self.max_connections:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        started = time.thread_time()
         super().data_received(data)
         self._watch()
+        self._pace(started)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()  # It has its answer already.
+
+    def _may_read(self) -> bool:
+        return not self.flow.read_paused
 
     def _watch(self) -> None:
         """One deadline for each head and each body, however many pieces they come in."""
@@ -63,13 +157,87 @@ class HttpProtocol(H11Protocol):
             self.transport.abort()
 
 
-def http_protocol(*, body_seconds: float, head_seconds: float = HEAD_SECONDS) -> type[HttpProtocol]:
-    """Uvicorn's `http` setting: a connection is closed whose head, or whose body, has not arrived in time."""
-    return type("Protocol", (HttpProtocol,), {"head_seconds": head_seconds, "body_seconds": body_seconds})
+def http_protocol(
+    *, body_seconds: float, head_seconds: float = HEAD_SECONDS, max_connections: int | None = None
+) -> type[HttpProtocol]:
+    """Uvicorn's `http` setting: a connection is closed whose head, or whose body, has not arrived in time.
+
+    Args:
+        body_seconds, head_seconds: until then.
+        max_connections: more are closed at once; as many as there are descriptors for, when None.
+    """
+    limits = {
+        "head_seconds": head_seconds,
+        "body_seconds": body_seconds,
+        "max_connections": max_connections or _raised_limit() - RESERVED_FILES,
+    }
+    return type("Protocol", (HttpProtocol,), limits)
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Uvicorn's WebSocket, which does not wait for clients that neither read nor hang up once all is said."""
+def _raised_limit() -> int:
+    """The descriptors that this process may have, after its soft limit was raised to the hard one."""
+    if sys.platform == "win32":
+        return MOST_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if limit > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return max(limit, soft)
+
+
+class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
+    """Uvicorn's WebSocket, which does not wait for clients that neither read nor hang up, nor for tiny frames."""
+
+    _pieces = _Pieces()
+    _aborting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._aborting is not None:
+            self._aborting.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        started = time.thread_time()
+        super().data_received(data)
+        if not self.handshake_initiated:  # The whole head comes at once; the parser has refused it.
+            self.transport.write(_BAD_OPENING)
+            self.transport.close()
+        if self.transport.is_closing():
+            self._abort_later()
+        self._pace(started)
+
+    def handle_text(self, event: Frame) -> None:
+        self._pieces = _Pieces()
+        super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        self._pieces = _Pieces()
+        super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if self._pieces.too_many(len(event.data)):
+            self.transport.abort()
+        else:
+            super().handle_cont(event)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.transport.pause_reading()  # Pongs are written without waiting; no ping is read until they are gone.
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing() and self._may_read():
+            self.transport.resume_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        event = await super().receive()
+        if not self._may_read() and not self.transport.is_closing():
+            self.transport.pause_reading()
+        return event
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
@@ -78,4 +246,21 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def on_task_complete(self, task: "asyncio.Task[None]") -> None:
         super().on_task_complete(task)
-        self.loop.call_later(self.close_timeout, self.transport.abort)
+        self._abort_later()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._abort_later()
+
+    def _may_read(self) -> bool:
+        return self.writable.is_set() and not self.read_paused and self._resting is None
+
+    def _abort_later(self) -> None:
+        if self._aborting is None:
+            self._aborting = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+
+_BAD_OPENING = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+    b"Invalid opening of a WebSocket.\n"
+)

@@ -75,7 +75,7 @@ class Backend(Protocol):
         """Classify crops, in order.
 
         Raises:
-            Overloaded: with all of them, too many crops would wait.
+            Overloaded: with these, too many crops would wait; those of one picture are queued in parts.
             ModelStopped: nothing answers.
         """
 
@@ -99,10 +99,10 @@ class LocalBackend:
             max_queued, max_batch, max_seconds: as for `Batcher`.
         """
         self._model = model
+        self._max_queued = max_queued
         self._batcher: Batcher[Crop, Probabilities] = Batcher(
             model.predict, max_batch=max_batch, max_queued=max_queued, max_seconds=max_seconds
         )
-        self.classify = self._batcher.submit
 
     @property
     def card(self) -> Card:
@@ -128,6 +128,12 @@ class LocalBackend:
 
     async def stop(self) -> None:
         await asyncio.to_thread(self._batcher.stop)
+
+    async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
+        answers: list[Probabilities] = []
+        for start in range(0, len(crops), self._max_queued):  # Otherwise a large group would never be answered.
+            answers += await self._batcher.submit(crops[start : start + self._max_queued])
+        return answers
 
     async def explain(self, crop: Crop, label: int, /) -> Heat:
         return await self._batcher.call(partial(self._model.explain, crop, label))

@@ -16,6 +16,9 @@ router = APIRouter()
 MAX_FRAMES_PER_SECOND = 120
 """Read from one connection; whoever sends more waits."""
 
+CLOSE_SECONDS = 5
+"""For which a client may leave the reason unread."""
+
 GOING_AWAY, UNSUPPORTED_DATA, TOO_BIG = 1001, 1003, 1009
 """Codes with which a connection is closed (RFC 6455, 7.4.1)."""
 
@@ -46,19 +49,26 @@ async def _read(socket: WebSocket, session: LiveSession, seconds: float) -> None
             async with asyncio.timeout(seconds):
                 message = await socket.receive()
         except TimeoutError:
-            await socket.close(GOING_AWAY, f"No frame came for {seconds:g} seconds.")
+            await _close(socket, GOING_AWAY, f"No frame came for {seconds:g} seconds.")
             return
         if message["type"] == "websocket.disconnect":
             return
         frame = message.get("bytes")
         if frame is None:
-            await socket.close(UNSUPPORTED_DATA, "Frames are binary messages.")
+            await _close(socket, UNSUPPORTED_DATA, "Frames are binary messages.")
             return
         if len(frame) > MAX_FRAME_BYTES:
-            await socket.close(TOO_BIG, f"A frame may have at most {MAX_FRAME_BYTES} bytes.")
+            await _close(socket, TOO_BIG, f"A frame may have at most {MAX_FRAME_BYTES} bytes.")
             return
         session.offer(frame)
         await asyncio.sleep(1 / MAX_FRAMES_PER_SECOND)
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    """Say why, to a client that reads; the connection ends soon in any case."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await socket.close(code, reason)
 
 
 async def _write(socket: WebSocket, session: LiveSession, seconds: float) -> None:

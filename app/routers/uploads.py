@@ -4,11 +4,13 @@ FastAPI's own file parameters are not used: they spool files over 1 MB to disk, 
 lists of files in a way that Swagger UI draws as text boxes.
 """
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.analyzer import Analyzer
@@ -131,7 +133,7 @@ def _is_multipart(request: Request) -> bool:
 async def _multipart_files(
     request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int
 ) -> list[UploadedFile]:
-    parser = MultiPartParser(request.headers, stream, max_files=MAX_FIELDS, max_fields=MAX_FIELDS)
+    parser = MultiPartParser(_boundary_alone(request), stream, max_files=MAX_FIELDS, max_fields=MAX_FIELDS)
     parser.spool_max_size = largest + _OVERHEAD
     try:
         form = await parser.parse()
@@ -146,6 +148,18 @@ async def _multipart_files(
     if not files or len(files) != len(parts):
         raise InvalidRequest(f'The multipart field "{field}" must hold a file.')
     return files
+
+
+def _boundary_alone(request: Request) -> Headers:
+    """The content type without a charset: names are UTF-8 (RFC 7578, 5.1.2), and the parser would try any codec.
+
+    Raises:
+        MalformedBody: the boundary has characters that none may have (RFC 2046, 5.1.1).
+    """
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    if not re.fullmatch(rb"[0-9A-Za-z'()+_,./:=? -]+", boundary):
+        raise MalformedBody("The content type of a multipart body names its boundary.")
+    return Headers(raw=[(b"content-type", b'multipart/form-data; boundary="' + boundary + b'"')])
 
 
 async def _limited(request: Request, limit: int, error: ServiceError, take: Take) -> AsyncGenerator[bytes, None]:

@@ -1,0 +1,112 @@
+"""Connections that nobody means well with: openings that no parser takes, tiny pieces, answers that nobody reads."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+import httpx2
+import psutil
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+from bench.server import Server
+from tests.helpers import parts, predict, serving
+
+OPENING = (
+    b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Server]:
+    with Server("litert") as server:
+        yield server
+
+
+def connected(url: str) -> "closing[socket.socket]":
+    address = httpx2.URL(url)
+    assert address.port is not None
+    return closing(socket.create_connection((address.host, address.port), timeout=10))
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    received = b""
+    with suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            received += part
+    return received
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        OPENING + b"Content-Length: 1\r\n\r\n",
+        OPENING + b"Transfer-Encoding: chunked\r\n\r\n",
+        OPENING + b"X: " + b"x" * 9000 + b"\r\n\r\n",
+        OPENING + b"a: b\r\n" * 130 + b"\r\n",
+        OPENING.replace(b"/live", b"/live?" + b"x" * 9000) + b"\r\n",
+        OPENING.replace(b"GET", b"POST") + b"\r\n",
+        OPENING.replace(b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 12") + b"\r\n",
+        OPENING.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"") + b"\r\n",
+        OPENING + b"Origin: http://[x\r\n\r\n",
+    ],
+)
+def test_an_opening_that_is_refused_is_answered_and_closed(served: Server, opening: bytes) -> None:
+    with connected(served.url) as connection:
+        connection.sendall(opening)
+        assert until_closed(connection).startswith(b"HTTP/1.1 4")
+
+
+def test_a_body_of_tiny_chunks_is_refused(served: Server, portrait: bytes) -> None:
+    with connected(served.url) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            connection.sendall(b"1\r\na\r\n" * 3000)
+        assert until_closed(connection)[:12] in (b"HTTP/1.1 400", b"")
+    pieces = [portrait[start : start + 200] for start in range(0, len(portrait), 200)]
+    assert httpx2.post(f"{served.url}/predict", content=iter(pieces), timeout=30).status_code == 200
+
+
+def test_a_message_of_empty_fragments_ends_the_connection(served: Server) -> None:
+    with connected(served.url) as connection:
+        connection.sendall(OPENING + b"\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 101")
+        with suppress(ConnectionError):
+            connection.sendall(b"\x02\x81\0\0\0\0a" + b"\x00\x80\0\0\0\0" * 5000)
+        until_closed(connection)
+
+
+def test_a_head_of_many_fields_is_refused(served: Server) -> None:
+    with connected(served.url) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 200 + b"\r\n")
+        assert until_closed(connection).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("frame", [b"\x89\xfd\0\0\0\0" + b"a" * 125, b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0"])
+def test_pings_whose_pongs_nobody_reads_fill_no_memory(served: Server, portrait: bytes, frame: bytes) -> None:
+    memory = psutil.Process(served.pid).memory_info
+    with httpx2.Client(base_url=served.url, timeout=30) as http, connected(served.url) as connection:
+        predict(http, portrait)
+        before = memory().rss
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.sendall(OPENING + b"\r\n")
+        assert connection.recv(300).startswith(b"HTTP/1.1 101")
+        connection.settimeout(1)
+        ended = time.monotonic() + 3
+        with suppress(OSError):
+            while time.monotonic() < ended:
+                connection.sendall(frame * 2000)
+        assert memory().rss - before < 20e6
+        assert predict(http, portrait)["emotion"] == "happy"
+
+
+def test_connections_beyond_the_limit_are_closed_at_once() -> None:
+    app = create_app(Settings(), parts())
+    with serving(app, max_connections=3) as url:
+        with connected(url), connected(url), connected(url), connected(url) as fourth:
+            assert until_closed(fourth) == b""
+        time.sleep(0.2)
+        assert httpx2.get(f"{url}/livez", timeout=10).status_code == 200
