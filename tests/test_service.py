@@ -1,5 +1,6 @@
 """The running service over real HTTP: the contract, and what it does with requests that it cannot answer."""
 
+import base64
 import concurrent.futures
 import json
 import socket
@@ -181,7 +182,32 @@ HOSTILE: list[tuple[str, dict[str, Any], int, str]] = [
     ("a 13000x13000 one-bit PNG", {"files": {"file": bilevel_bomb()}}, 413, "too_many_pixels"),
     ("too large a file", {"files": {"file": bytes(21 * 2**20)}}, 413, "file_too_large"),
     ("too large a raw body", {"content": bytes(21 * 2**20)}, 413, "file_too_large"),
-    ("another field", {"files": {"picture": b"x"}}, 422, "invalid_request"),
+    ("other fields", {"files": {"picture": b"x", "mask": b"y"}}, 422, "invalid_request"),
+    ("base64", {"content": b"/9j/4AAQSkZJRgABAQAAAQABAAD"}, 400, "invalid_image"),
+    ("compressed", {"content": b"x", "headers": {"Content-Encoding": "gzip"}}, 415, "unsupported_format"),
+    (
+        "mixed parts",
+        {"content": b"x", "headers": {"Content-Type": "multipart/mixed; boundary=b"}},
+        415,
+        "unsupported_format",
+    ),
+    (
+        "lines that end with LF",
+        {
+            "content": b'--b\nContent-Disposition: form-data; name="file"; filename="a"\n\nx\n--b--\n',
+            "headers": {"Content-Type": "multipart/form-data; boundary=b"},
+        },
+        400,
+        "malformed_body",
+    ),
+    ("JSON of something else", {"json": {"picture": "x"}}, 422, "invalid_request"),
+    ("JSON of an address", {"json": {"image": "https://example.org/a.jpg"}}, 422, "invalid_request"),
+    ("JSON of addresses", {"json": {"url": "https://example.org/a.jpg"}}, 422, "invalid_request"),
+    ("JSON without base64", {"json": {"image": "no base64!"}}, 422, "invalid_request"),
+    ("JSON of a list", {"json": [1]}, 422, "invalid_request"),
+    ("no JSON", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 422, "invalid_request"),
+    ("deep JSON", {"content": b"[" * 200_000, "headers": {"Content-Type": "application/json"}}, 422, "invalid_request"),
+    ("JSON of no picture", {"json": {"image": "aGVsbG8="}}, 400, "invalid_image"),
     ("two files", {"files": [("file", b"x"), ("file", b"y")]}, 422, "invalid_request"),
     ("no body", {}, 422, "invalid_request"),
     ("no boundary", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "malformed_body"),
@@ -215,10 +241,46 @@ def test_a_truncated_portrait_is_refused(http: httpx2.Client, portrait: bytes) -
     check_problem(http.post("/predict", files={"file": portrait[: len(portrait) // 2]}), 400, "invalid_image")
 
 
-def test_a_field_that_is_no_file_is_refused(http: httpx2.Client) -> None:
-    body = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'name="file"',
+        'name="image"; filename="a.jpg"',
+        'name="files[]"; filename="a.jpg"',
+        "name=\"file\"; filename*=UTF-8''a.jpg",
+        'name="photo"',
+    ],
+)
+def test_the_only_file_is_taken_whatever_its_field_is_called(
+    http: httpx2.Client, portrait: bytes, disposition: str
+) -> None:
+    body = f"--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode() + portrait + b"\r\n--b--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    check_problem(http.post("/predict", content=body, headers=headers), 422, "invalid_request")
+    for path in ("/predict", "/predict/batch"):
+        answer = http.post(path, content=body, headers=headers)
+        assert "happy" in answer.text, answer.text
+
+
+def test_pictures_are_taken_as_json(http: httpx2.Client, portrait: bytes) -> None:
+    text = base64.b64encode(portrait).decode()
+    reference = predict(http, portrait)["faces"]
+    for one in (
+        text,
+        f"data:image/jpeg;base64,{text}",
+        "\n".join(text[start : start + 76] for start in range(0, len(text), 76)),
+    ):
+        assert http.post("/predict", json={"image": one}).json()["faces"] == reference
+    batch = http.post("/predict/batch", json={"images": [text, "aGVsbG8="]}).json()["results"]
+    assert batch[0]["faces"] == reference
+    assert batch[1]["code"] == "invalid_image"
+    assert http.post("/explain", json={"image": text}).status_code == 200
+    check_problem(http.post("/predict/batch", json={"images": [text] * 17}), 413, "too_many_files")
+    check_problem(http.post("/predict", json={"image": "A" * 29_000_000}), 413, "file_too_large")
+
+
+def test_a_refused_form_names_what_was_received(http: httpx2.Client) -> None:
+    answer = http.post("/predict", files={"picture": b"x", "mask": b"y"})
+    assert 'received: "picture", "mask"' in check_problem(answer, 422, "invalid_request")["detail"]
 
 
 def test_a_part_without_a_content_type_is_a_picture(http: httpx2.Client, portrait: bytes) -> None:

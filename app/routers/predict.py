@@ -18,6 +18,7 @@ COMMON_ERRORS = (
     errors.MalformedBody,
     errors.TooSlow,
     errors.InvalidRequest,
+    errors.UnsupportedFormat,
     errors.Overloaded,
     errors.ModelStopped,
 )

@@ -4,6 +4,9 @@ FastAPI's own file parameters are not used: they spool files over 1 MB to disk, 
 lists of files in a way that Swagger UI draws as text boxes.
 """
 
+import asyncio
+import base64
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, NamedTuple
@@ -15,7 +18,15 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.analyzer import Analyzer
 from app.concurrency import Admission, Take
-from app.errors import FileTooLarge, InvalidRequest, MalformedBody, RequestTooLarge, ServiceError, TooManyFiles
+from app.errors import (
+    FileTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    RequestTooLarge,
+    ServiceError,
+    TooManyFiles,
+    UnsupportedFormat,
+)
 from app.settings import Settings
 
 MAX_FIELDS = 1000
@@ -54,25 +65,32 @@ class Upload(NamedTuple):
 async def _read_one(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
     limit = settings.max_file_bytes
     error = FileTooLarge(f"A picture may have at most {limit} bytes.")
-    if not _is_multipart(request):
-        data = b"".join([chunk async for chunk in _limited(request, limit, error, take)])
-        if not data:
-            raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
-        return [UploadedFile(None, data)]
-    stream = _limited(request, limit + _OVERHEAD, error, take)
-    files = await _multipart_files(request, "file", stream, limit)
-    if len(files) > 1:
-        raise InvalidRequest('The field "file" takes one picture; use /predict/batch for several.')
-    return files
+    kind = _kind(request)
+    if kind == "multipart/form-data":
+        files = await _multipart_files(request, "file", _limited(request, limit + _OVERHEAD, error, take), limit)
+        if len(files) > 1:
+            raise InvalidRequest('The field "file" takes one picture; use /predict/batch for several.')
+        return files
+    if kind == "application/json":
+        body = await _whole(_limited(request, _as_base64(limit), error, take))
+        return await asyncio.to_thread(_json_files, body, "image", many=False)
+    data = await _whole(_limited(request, limit, error, take))
+    if not data:
+        raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
+    return [UploadedFile(None, data)]
 
 
 async def _read_many(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
     limit = settings.max_request_bytes
     error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
-    if not _is_multipart(request):
+    kind = _kind(request)
+    if kind == "multipart/form-data":
+        files = await _multipart_files(request, "files", _limited(request, limit + _OVERHEAD, error, take), limit)
+    elif kind == "application/json":
+        body = await _whole(_limited(request, _as_base64(limit), error, take))
+        files = await asyncio.to_thread(_json_files, body, "images", many=True)
+    else:
         raise InvalidRequest('Send the pictures as multipart/form-data, each in a field "files".')
-    stream = _limited(request, limit + _OVERHEAD, error, take)
-    files = await _multipart_files(request, "files", stream, limit)
     if len(files) > settings.max_files:
         raise TooManyFiles(f"A batch may have at most {settings.max_files} pictures; this one has {len(files)}.")
     return files
@@ -99,6 +117,7 @@ OneFile = Annotated[Upload, Depends(_admitted(_read_one), scope="function")]
 ManyFiles = Annotated[Upload, Depends(_admitted(_read_many), scope="function")]
 
 _FILE = {"type": "string", "format": "binary"}
+_BASE64 = {"type": "string", "contentEncoding": "base64", "description": "A picture as base64, or a `data:` address."}
 
 
 def _form(field: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +130,7 @@ ONE_FILE_BODY = {
         "content": {
             "multipart/form-data": _form("file", {**_FILE, "description": "The picture."}),
             "application/octet-stream": {"schema": {**_FILE, "minLength": 1}},
+            "application/json": _form("image", _BASE64),
         },
     }
 }
@@ -120,38 +140,104 @@ MANY_FILES_BODY = {
         "content": {
             "multipart/form-data": _form(
                 "files", {"type": "array", "items": _FILE, "minItems": 1, "description": "The pictures."}
-            )
+            ),
+            "application/json": _form("images", {"type": "array", "items": _BASE64, "minItems": 1}),
         },
     }
 }
 
 
-def _is_multipart(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+def _kind(request: Request) -> str:
+    """The media type of the body.
+
+    Raises:
+        UnsupportedFormat: it is one that cannot be read.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise UnsupportedFormat(f"A body with Content-Encoding {encoding[:20]!r} cannot be read; send it as it is.")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith("multipart/") and kind != "multipart/form-data":
+        raise UnsupportedFormat("Of multipart bodies only multipart/form-data can be read.")
+    return kind
+
+
+async def _whole(stream: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in stream])
+
+
+def _as_base64(length: int) -> int:
+    """Bytes of a JSON body whose pictures have so many bytes in all."""
+    return length * 4 // 3 + _OVERHEAD
+
+
+def _json_files(body: bytes, field: str, *, many: bool) -> list[UploadedFile]:
+    """The pictures of `{"image": "..."}` or `{"images": ["...", ...]}`: base64, or `data:` addresses."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body is not valid JSON.") from None
+    given = value.get(field) if isinstance(value, dict) else None
+    if isinstance(value, dict) and given is None and {"url", "urls", "image_url"} & set(value):
+        raise InvalidRequest("The service fetches nothing; send the picture itself.")
+    texts: list[Any] = given if many and isinstance(given, list) else [given]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        form = f'{{"{field}": ["<base64>", ...]}}' if many else f'{{"{field}": "<base64>"}}'
+        raise InvalidRequest(f"Send JSON as {form}.")
+    return [UploadedFile(None, _from_base64(text)) for text in texts]
+
+
+def _from_base64(text: str) -> bytes:
+    if text.startswith(("http://", "https://")):
+        raise InvalidRequest("The service fetches nothing; send the picture itself.")
+    head, comma, data = text.partition(",")
+    if text.startswith("data:"):
+        if not comma or not head.lower().endswith(";base64"):
+            raise InvalidRequest("A data: address must hold base64.")
+        text = data
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        raise InvalidRequest("The picture is not valid base64.") from None
 
 
 async def _multipart_files(
     request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int
 ) -> list[UploadedFile]:
-    parser = MultiPartParser(_boundary_alone(request), stream, max_files=MAX_FIELDS, max_fields=MAX_FIELDS)
-    parser.spool_max_size = largest + _OVERHEAD
+    """The files of a field; those of other fields where it has none, as long as nobody can mean another one."""
+    most = largest + _OVERHEAD
+    headers = _content_type(request)
+    parser = MultiPartParser(headers, stream, max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=most)
+    parser.spool_max_size = most
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise MalformedBody(error.message) from error
+        raise MalformedBody(f"{error.message} Lines between the parts must end with CR LF.") from error
     try:
-        parts = form.getlist(field)
-        files = [UploadedFile(part.filename, await part.read()) for part in parts if isinstance(part, UploadFile)]
+        parts = [(name, *await _content(part)) for name, part in form.multi_items()]
     finally:
         for part in parser._files_to_close_on_error:  # Unlike the form's own files, also one that was cut short.
             part.close()
-    if not files or len(files) != len(parts):
-        raise InvalidRequest(f'The multipart field "{field}" must hold a file.')
-    return files
+    own = [file for name, file, _ in parts if name == field]
+    if own:
+        return own
+    others = [file for _, file, named in parts if named] or [file for _, file, _ in parts]
+    if len(others) == 1 or (others and field == "files" and len({name for name, _, _ in parts}) == 1):
+        return others
+    received = ", ".join(f'"{name[:40]}"' for name, _, _ in parts[:5]) or "nothing"
+    raise InvalidRequest(f'The multipart field "{field}" must hold a file; received: {received}.')
 
 
-def _boundary_alone(request: Request) -> Headers:
-    """The content type without a charset: names are UTF-8 (RFC 7578, 5.1.2), and the parser would try any codec.
+async def _content(part: UploadFile | str) -> tuple[UploadedFile, bool]:
+    """A part's file, and whether it was sent as one; the name is UTF-8 as far as it can be."""
+    if isinstance(part, str):
+        return UploadedFile(None, part.encode("latin-1")), False
+    name = None if part.filename is None else part.filename.encode("latin-1").decode("utf-8", "replace")
+    return UploadedFile(name, await part.read()), True
+
+
+def _content_type(request: Request) -> Headers:
+    """The content type with a charset that keeps every byte: the parser would otherwise try what the client names.
 
     Raises:
         MalformedBody: the boundary has characters that none may have (RFC 2046, 5.1.1).
@@ -159,7 +245,8 @@ def _boundary_alone(request: Request) -> Headers:
     boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
     if not re.fullmatch(rb"[0-9A-Za-z'()+_,./:=? -]+", boundary):
         raise MalformedBody("The content type of a multipart body names its boundary.")
-    return Headers(raw=[(b"content-type", b'multipart/form-data; boundary="' + boundary + b'"')])
+    value = b'multipart/form-data; charset=latin-1; boundary="' + boundary + b'"'
+    return Headers(raw=[(b"content-type", value)])
 
 
 async def _limited(request: Request, limit: int, error: ServiceError, take: Take) -> AsyncGenerator[bytes, None]:

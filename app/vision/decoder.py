@@ -32,6 +32,9 @@ _OTHERS = (
     ("PDF", 0, (b"%PDF",)),
 )
 
+_BASE64 = (b"data:image/", b"/9j/", b"iVBORw0KGgo", b"UklGR", b"R0lGOD", b"AAAA")
+"""How pictures, and addresses that hold one, begin in base64."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -212,6 +215,8 @@ def _unidentified(data: bytes) -> InvalidImage | UnsupportedFormat:
             return UnsupportedFormat(f"{name} is not supported; {accepted} are.")
     if b"<svg" in data[:1024].lower():
         return UnsupportedFormat(f"SVG is not supported; {accepted} are.")
+    if data.startswith(_BASE64):
+        return InvalidImage('The picture is base64 text; send the bytes themselves, or JSON: {"image": "<base64>"}.')
     return InvalidImage(f"The file is not a picture of a known format; {accepted} are supported.")
 
 
