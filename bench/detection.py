@@ -64,6 +64,8 @@ COUNTED = 0.085
 RUNS = 12
 """Of the same photograph, over four threads: every answer must be the same."""
 
+CONFIDENCES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+
 SIZES = ((0.0, 0.2), (0.2, 0.5), (0.5, 2.0))
 """Of faces in photographs, as shares of the short side."""
 
@@ -228,6 +230,21 @@ def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str,
     return columns
 
 
+def calibration(folder: Path, detector: FaceDetector) -> dict[str, str]:
+    """Of the boxes that a detector gives some confidence, how many are faces."""
+    faces, boxes = Counter[str](), Counter[str]()
+    for file, photo in json.loads((folder / "truth.json").read_text()).items():
+        picture = Picture((folder / file).read_bytes(), Settings().picture_limits)
+        size = picture.width, picture.height
+        for found in detector.find(picture.rgb(SEARCH_SIDE), size=size, least=0):
+            face = any(_share(found.box, one[box]) >= FOUND for one in photo["faces"] for box in ("box", "haar_box"))
+            if face or (found.box.width >= COUNTED * min(size) and not _ignored(found.box, photo["ignore"])):
+                least = max(one for one in CONFIDENCES if one <= found.confidence)
+                boxes[f"detection from {least}"] += 1
+                faces[f"detection from {least}"] += face
+    return {group: f"{faces[group]}/{boxes[group]}" for group in sorted(boxes, reverse=True)}
+
+
 def varied(folder: Path, finder: Finder) -> int:
     """How many photographs of a folder get different answers when they are sent again and again."""
     count = 0
@@ -251,12 +268,15 @@ def _ignored(box: Box, places: list[list[float]]) -> bool:
 
 def _print_photographs(folder: Path) -> None:
     settings = Settings()
-    ours = served(load_detector(settings))
+    detector = load_detector(settings)
+    ours = served(detector)
     haar = served(load_detector(settings.model_copy(update={"detector": "haar"})))
     columns = photographs(folder, {"auto": ours, "haar": haar, "full-size Haar": full_size(settings.cascade_path)})
     print(f"{'':28}" + "".join(f"{name:>16}" for name in columns))
     for row in next(iter(columns.values())):
         print(f"{row:28}" + "".join(f"{column[row]:>16}" for column in columns.values()))
+    for group, share in calibration(folder, detector).items():
+        print(f"{group:28}{share:>16}")
     print(f"{'answers that vary':28}{varied(folder, ours):>16}{varied(folder, haar):>16}")
 
 
