@@ -22,8 +22,8 @@ from app.schemas import Face, FaceCoordinates, ImageSize, LandmarkPoint, Landmar
 from app.vision import drawing
 from app.vision.decoder import Limits, Picture, PixelPicture
 from app.vision.detector import LEAST, SEARCH_SIDE, FaceDetector, FoundFace
-from app.vision.geometry import Box, Point
-from app.vision.preprocess import DETAIL_SIZE, enlarge, face_detail, model_input
+from app.vision.geometry import Box, Point, Square, cut_upright
+from app.vision.preprocess import DETAIL_SIZE, UPRIGHT, enlarge, face_detail, model_input
 
 Answer = TypeVar("Answer")
 Pixels = NDArray[np.uint8]
@@ -231,14 +231,15 @@ class Analyzer:
         self.check_explains()
         found = await self._find(source, selection)
         number = _number(found.faces, which)
-        box, crop = found.faces[number].box, found.crops[number]
+        place, crop = found.faces[number], found.crops[number]
         (probabilities,) = await self._backend.classify([crop])
-        face = self._described(found.faces[number], probabilities)
+        face = self._described(place, probabilities)
         label = label or face.emotion
         heat = await self._backend.explain(crop, LABELS.index(label))
 
         def draw() -> bytes:
-            return drawing.encoded(drawing.draw_heat(face_pixels(found.picture, box, drawing.HEAT_SIDE), heat), "PNG")
+            pixels = face_pixels(found.picture, place.box, drawing.HEAT_SIDE, place.roll or 0)
+            return drawing.encoded(drawing.draw_heat(pixels, heat), "PNG")
 
         return Explanation(await self._in_pool(draw), face, number, label, len(found.faces))
 
@@ -313,15 +314,18 @@ def find_faces(
     return FoundFaces(picture, faces, crops, started, decoded, time.perf_counter())
 
 
-def face_pixels(picture: Picture | PixelPicture, box: Box, side: int) -> Pixels:
-    """A face in colour: uint8 [h, w, 3] of at least `side` pixels where the picture has them.
+def face_pixels(picture: Picture | PixelPicture, box: Box, side: int, roll: float = 0) -> Pixels:
+    """A face in colour, upright as its crop is: uint8 [h, w, 3] of at least `side` pixels where the picture has them.
 
     Args:
         picture: that it is in.
         box: the face in pixels of the picture.
         side: wanted, in pixels; a large face is not decoded in full.
+        roll: how far the head is turned, in degrees, clockwise.
     """
     pixels = picture.rgb(side * min(picture.width, picture.height) // min(box.width, box.height) + 1)
+    if abs(roll) > UPRIGHT:
+        return cut_upright(pixels, Square.of(box).scaled(pixels.shape[1] / picture.width), roll, side)
     part = box.scaled(pixels.shape[1] / picture.width, pixels.shape[0] / picture.height)
     return pixels[part.y : part.y + part.height, part.x : part.x + part.width]
 

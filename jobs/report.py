@@ -105,7 +105,7 @@ def _face(row: Row, settings: Settings) -> str:
     try:
         picture = Picture(read(row["file"], settings.max_file_bytes), settings.picture_limits)
         box = Box(row["x"], row["y"], row["width"], row["height"])
-        face = face_pixels(picture, box, THUMBNAIL)
+        face = face_pixels(picture, box, THUMBNAIL, row["angle"] or 0)
     except (*UNREADABLE, ServiceError):
         return f'<p title="{words}">The picture is gone.</p>'
     stream = io.BytesIO()

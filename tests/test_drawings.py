@@ -145,6 +145,14 @@ def test_any_face_of_a_group_is_explained(
     assert "2 face" in check_problem(third, 422, "invalid_request")["detail"]
 
 
+def test_a_turned_face_is_explained_upright(http: httpx2.Client, astronaut: NDArray[np.uint8], portrait: bytes) -> None:
+    upright = np.asarray(opened(http.post("/explain", content=portrait)).convert("L"), int)
+    sideways = encoded(np.rot90(astronaut), "JPEG", quality=92)
+    turned = np.asarray(opened(http.post("/explain", content=sideways)).convert("L"), int)
+    assert turned.shape == upright.shape
+    assert np.abs(turned - upright).mean() < 0.6 * np.abs(np.rot90(turned, -1) - upright).mean()
+
+
 def test_a_face_is_explained_by_a_point_inside_it(
     http: httpx2.Client, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
 ) -> None:
