@@ -120,7 +120,7 @@ class Remote:
     async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
         answers: list[Probabilities] = []
         for start in range(0, len(crops), self._most_queued):
-            answers += await self._classify(crops[start : start + self._most_queued])
+            answers.extend(await self._classify(crops[start : start + self._most_queued]))
         return answers
 
     async def _classify(self, crops: Sequence[Crop]) -> Floats:

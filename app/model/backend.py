@@ -132,7 +132,7 @@ class LocalBackend:
     async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
         answers: list[Probabilities] = []
         for start in range(0, len(crops), self._max_queued):  # Otherwise a large group would never be answered.
-            answers += await self._batcher.submit(crops[start : start + self._max_queued])
+            answers.extend(await self._batcher.submit(crops[start : start + self._max_queued]))
         return answers
 
     async def explain(self, crop: Crop, label: int, /) -> Heat:
