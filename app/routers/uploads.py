@@ -204,7 +204,7 @@ def _from_base64(text: str) -> bytes:
 async def _multipart_files(
     request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int
 ) -> list[UploadedFile]:
-    """The files of a field; those of other fields where it has none, as long as nobody can mean another one."""
+    """The files of a field, or of the only other field that has any; a lone picture needs no file name in its own."""
     most = largest + _OVERHEAD
     headers = _content_type(request)
     parser = MultiPartParser(headers, stream, max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=most)
@@ -218,12 +218,13 @@ async def _multipart_files(
     finally:
         for part in parser._files_to_close_on_error:  # Unlike the form's own files, also one that was cut short.
             part.close()
-    own = [file for name, file, _ in parts if name == field]
-    if own:
-        return own
-    others = [file for _, file, named in parts if named] or [file for _, file, _ in parts]
-    if len(others) == 1 or (others and field == "files" and len({name for name, _, _ in parts}) == 1):
-        return others
+    own = [(file, named) for name, file, named in parts if name == field]
+    if own and (field == "file" or all(named for _, named in own)):
+        return [file for file, _ in own]
+    others = {name for name, _, named in parts if named}
+    files = [file for _, file, named in parts if named]
+    if not own and len(others) == 1 and (field == "files" or len(files) == 1):
+        return files
     received = ", ".join(f'"{name[:40]}"' for name, _, _ in parts[:5]) or "nothing"
     raise InvalidRequest(f'The multipart field "{field}" must hold a file; received: {received}.')
 
