@@ -22,8 +22,8 @@ from app.schemas import Face, FaceCoordinates, ImageSize, LandmarkPoint, Landmar
 from app.vision import drawing
 from app.vision.decoder import Limits, Picture, PixelPicture
 from app.vision.detector import LEAST, SEARCH_SIDE, FaceDetector, FoundFace
-from app.vision.geometry import Box, Point, Square, cut_upright
-from app.vision.preprocess import DETAIL_SIZE, UPRIGHT, enlarge, face_detail, model_input
+from app.vision.geometry import Box, Point
+from app.vision.preprocess import DETAIL_SIZE, enlarge, face_detail, face_part, model_input
 
 Answer = TypeVar("Answer")
 Pixels = NDArray[np.uint8]
@@ -32,7 +32,6 @@ Source = bytes | Pixels
 
 DECIMALS = 4
 """Of probabilities: their error is far larger, and seven rounded ones still sum to 1 within 0.001."""
-
 
 ENOUGH_DETAIL = 44
 """Side of a face in the searched copy for which no finer copy is decoded, in pixels; nearly the 48 of the crops."""
@@ -324,10 +323,7 @@ def face_pixels(picture: Picture | PixelPicture, box: Box, side: int, roll: floa
         roll: how far the head is turned, in degrees, clockwise.
     """
     pixels = picture.rgb(side * min(picture.width, picture.height) // min(box.width, box.height) + 1)
-    if abs(roll) > UPRIGHT:
-        return cut_upright(pixels, Square.of(box).scaled(pixels.shape[1] / picture.width), roll, side)
-    part = box.scaled(pixels.shape[1] / picture.width, pixels.shape[0] / picture.height)
-    return pixels[part.y : part.y + part.height, part.x : part.x + part.width]
+    return face_part(pixels, box, (picture.width, picture.height), roll, side)
 
 
 def faces_in_detail(picture: Picture | PixelPicture, colours: Pixels, faces: Sequence[FoundFace]) -> list[Pixels]:

@@ -195,14 +195,13 @@ def _paste(canvas: Colours, boxes: list[Box], side: int, random: np.random.Gener
 
 def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str, str]]:
     """Every detector on the photographs of a folder: shares of the faces found, false boxes and processor time."""
-    truth: dict[str, Any] = json.loads((folder / "truth.json").read_text())
     columns = {}
     for name, finder in finders.items():
         faces, found = Counter[str](), Counter[str]()
-        false = top = 0
+        count = false = top = 0
         seconds = 0.0
-        for file, photo in tqdm(truth.items(), desc=name, disable=None):
-            picture = Picture((folder / file).read_bytes(), Settings().picture_limits)
+        for picture, photo in tqdm(_photographs(folder), desc=name, disable=None):
+            count += 1
             size, short = (picture.width, picture.height), min(picture.width, picture.height)
             copy = picture.rgb(finder.side)
             started = time.thread_time()
@@ -210,7 +209,7 @@ def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str,
             seconds += time.thread_time() - started
             known = set[Box]()
             for face in photo["faces"]:
-                hits = {box for box in boxes if max(_share(box, face[one]) for one in ("box", "haar_box")) >= FOUND}
+                hits = {box for box in boxes if _is_face(box, face)}
                 known |= hits
                 share = face["box"][2] / short
                 kind = next(f"{least:.0%} to {most:.0%}" for least, most in SIZES if share < most)
@@ -223,9 +222,9 @@ def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str,
             top += bool(boxes) and boxes[0] in wrong
         columns[name] = {group: f"{found[group]}/{faces[group]}" for group in sorted(faces)} | {
             "recall, %": f"{100 * found['all'] / faces['all']:.1f}",
-            "false boxes a photograph": f"{false / len(truth):.3f}",
+            "false boxes a photograph": f"{false / count:.3f}",
             "largest box is false": str(top),
-            "processor ms, one thread": f"{1000 * seconds / len(truth):.1f}",
+            "processor ms, one thread": f"{1000 * seconds / count:.1f}",
         }
     return columns
 
@@ -233,11 +232,10 @@ def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str,
 def calibration(folder: Path, detector: FaceDetector) -> dict[str, str]:
     """Of the boxes that a detector gives some confidence, how many are faces."""
     faces, boxes = Counter[str](), Counter[str]()
-    for file, photo in json.loads((folder / "truth.json").read_text()).items():
-        picture = Picture((folder / file).read_bytes(), Settings().picture_limits)
+    for picture, photo in _photographs(folder):
         size = picture.width, picture.height
         for found in detector.find(picture.rgb(SEARCH_SIDE), size=size, least=0):
-            face = any(_share(found.box, one[box]) >= FOUND for one in photo["faces"] for box in ("box", "haar_box"))
+            face = any(_is_face(found.box, one) for one in photo["faces"])
             if face or (found.box.width >= COUNTED * min(size) and not _ignored(found.box, photo["ignore"])):
                 least = max(one for one in CONFIDENCES if one <= found.confidence)
                 boxes[f"detection from {least}"] += 1
@@ -249,16 +247,22 @@ def varied(folder: Path, finder: Finder) -> int:
     """How many photographs of a folder get different answers when they are sent again and again."""
     count = 0
     with ThreadPoolExecutor(4) as pool:
-        for file in tqdm(json.loads((folder / "truth.json").read_text()), desc="again", disable=None):
-            picture = Picture((folder / file).read_bytes(), Settings().picture_limits)
+        for picture, _ in tqdm(_photographs(folder), desc="again", disable=None):
             copies = [picture.rgb(finder.side)] * RUNS
             sizes = [(picture.width, picture.height)] * RUNS
             count += len(set(map(tuple, pool.map(finder.find, copies, sizes)))) > 1
     return count
 
 
-def _share(box: Box, other: list[float]) -> float:
-    return box.overlap(Box(*map(round, other)))
+def _photographs(folder: Path) -> Iterator[tuple[Picture, dict[str, Any]]]:
+    """The pictures of a folder, with what is true of each."""
+    limits = Settings().picture_limits
+    for file, photo in json.loads((folder / "truth.json").read_text()).items():
+        yield Picture((folder / file).read_bytes(), limits), photo
+
+
+def _is_face(box: Box, face: dict[str, Any]) -> bool:
+    return max(box.overlap(Box(*map(round, face[one]))) for one in ("box", "haar_box")) >= FOUND
 
 
 def _ignored(box: Box, places: list[list[float]]) -> bool:

@@ -39,6 +39,11 @@ RESERVED_FILES = 48
 MOST_FILES = 2**16
 """Descriptors that are asked for."""
 
+_BAD_OPENING = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+    b"Invalid opening of a WebSocket.\n"
+)
+
 
 class _Pieces:
     """Counts the pieces of one body or message."""
@@ -88,7 +93,8 @@ class _Paced:
             self.transport.resume_reading()
 
     def _may_read(self) -> bool:
-        return True
+        """Whether nothing else keeps it from reading."""
+        raise NotImplementedError
 
 
 class HttpProtocol(_Paced, H11Protocol):
@@ -258,9 +264,3 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
     def _abort_later(self) -> None:
         if self._aborting is None:
             self._aborting = self.loop.call_later(self.close_timeout, self.transport.abort)
-
-
-_BAD_OPENING = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-    b"Invalid opening of a WebSocket.\n"
-)

@@ -72,9 +72,8 @@ async def _read_one(request: Request, settings: Settings, take: Take) -> list[Up
             raise InvalidRequest('The field "file" takes one picture; use /predict/batch for several.')
         return files
     if kind == "application/json":
-        body = await _whole(_limited(request, _as_base64(limit), error, take))
-        return await asyncio.to_thread(_json_files, body, "image", many=False)
-    data = await _whole(_limited(request, limit, error, take))
+        return await _json_files(request, "image", limit, error, take)
+    data = b"".join([chunk async for chunk in _limited(request, limit, error, take)])
     if not data:
         raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
     return [UploadedFile(None, data)]
@@ -87,8 +86,7 @@ async def _read_many(request: Request, settings: Settings, take: Take) -> list[U
     if kind == "multipart/form-data":
         files = await _multipart_files(request, "files", _limited(request, limit + _OVERHEAD, error, take), limit)
     elif kind == "application/json":
-        body = await _whole(_limited(request, _as_base64(limit), error, take))
-        files = await asyncio.to_thread(_json_files, body, "images", many=True)
+        files = await _json_files(request, "images", limit, error, take)
     else:
         raise InvalidRequest('Send the pictures as multipart/form-data, each in a field "files".')
     if len(files) > settings.max_files:
@@ -162,21 +160,20 @@ def _kind(request: Request) -> str:
     return kind
 
 
-async def _whole(stream: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in stream])
+async def _json_files(request: Request, field: str, limit: int, error: ServiceError, take: Take) -> list[UploadedFile]:
+    """The pictures of a JSON body; `limit` is of their bytes in all."""
+    encoded = limit * 4 // 3 + _OVERHEAD
+    body = b"".join([chunk async for chunk in _limited(request, encoded, error, take)])
+    return await asyncio.to_thread(_from_json, body, field)
 
 
-def _as_base64(length: int) -> int:
-    """Bytes of a JSON body whose pictures have so many bytes in all."""
-    return length * 4 // 3 + _OVERHEAD
-
-
-def _json_files(body: bytes, field: str, *, many: bool) -> list[UploadedFile]:
+def _from_json(body: bytes, field: str) -> list[UploadedFile]:
     """The pictures of `{"image": "..."}` or `{"images": ["...", ...]}`: base64, or `data:` addresses."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         raise InvalidRequest("The body is not valid JSON.") from None
+    many = field == "images"
     given = value.get(field) if isinstance(value, dict) else None
     if isinstance(value, dict) and given is None and {"url", "urls", "image_url"} & set(value):
         raise InvalidRequest("The service fetches nothing; send the picture itself.")

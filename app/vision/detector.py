@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from app.vision.blazeface import SAME, BlazeFace, Proposal
-from app.vision.geometry import Box, Pixels, Point, Square
+from app.vision.geometry import Box, Pixels, Point, Square, apart
 from app.vision.haar import HaarDetector
 from app.vision.preprocess import UPRIGHT
 
@@ -60,7 +60,6 @@ FRAME = 1.07
 
 LIFT = 0.06
 """How much higher its middle is, as a share of BlazeFace's side."""
-
 
 LONGEST = 8192
 """Long side of a strip that is searched, in pixels; a longer one is reduced."""
@@ -156,7 +155,9 @@ class FaceDetector:
         ]
         smallest = self._smallest * min(size)
         faces = [
-            FoundFace(face.square.clipped(*size), *face[1:]) for face in _apart(found) if face.square.side >= smallest
+            FoundFace(face.square.clipped(*size), *face[1:])
+            for face in _consistent(found)
+            if face.square.side >= smallest
         ]
         return sorted(faces, key=lambda face: (-face.box.area, face.box))
 
@@ -249,11 +250,8 @@ def _smallest(candidates: Sequence[Candidate]) -> float:
 
 def _merged(*views: Sequence[Candidate]) -> list[Candidate]:
     """One candidate for each place, the surest one; surest first."""
-    kept: list[Candidate] = []
-    for one in sorted(chain(*views), key=lambda one: -one.confidence):
-        if all(one.proposal.square.overlap(other.proposal.square) <= SAME for other in kept):
-            kept.append(one)
-    return kept
+    surest = sorted(chain(*views), key=lambda one: -one.confidence)
+    return apart(surest, lambda one, other: one.proposal.square.overlap(other.proposal.square) > SAME)
 
 
 def _parts(width: int, height: int, share: float) -> list[Square]:
@@ -273,16 +271,10 @@ def _middle(number: int, count: int, length: float, side: float) -> float:
     return length / 2 if count == 1 else side / 2 + number * (length - side) / (count - 1)
 
 
-def _apart(faces: Sequence[_Face]) -> list[_Face]:
+def _consistent(faces: Sequence[_Face]) -> list[_Face]:
     """Drop faces that a surer one contradicts."""
-    kept: list[_Face] = []
-    for face in sorted(faces, key=lambda face: -face.confidence):
-        if all(
-            face.square.shared(other.square) <= CONTRADICTED * min(face.square.side, other.square.side) ** 2
-            for other in kept
-        ):
-            kept.append(face)
-    return kept
+    surest = sorted(faces, key=lambda face: -face.confidence)
+    return apart(surest, lambda face, other: face.square.covered(other.square) > CONTRADICTED)
 
 
 def _framed(proposal: Proposal) -> Square:

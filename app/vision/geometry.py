@@ -1,12 +1,14 @@
 """Points, squares and boxes in pixels; and the part of a picture that one of them frames."""
 
 import math
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Self, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Item = TypeVar("Item")
 Pixels = NDArray[np.uint8]
 """uint8 [H, W] grey or [H, W, 3] RGB."""
 
@@ -85,12 +87,25 @@ class Square(NamedTuple):
         both = self.shared(other)
         return both / (self.side**2 + other.side**2 - both)
 
+    def covered(self, other: "Square") -> float:
+        """The area that both cover, as a share of the smaller, 0 to 1."""
+        return self.shared(other) / min(self.side, other.side) ** 2
+
     def clipped(self, width: int, height: int) -> Box:
         """The part of it inside a picture of that size, at least a pixel, in whole pixels."""
         side = max(round(self.side), 1)
         x, y = round(self.x - self.side / 2), round(self.y - self.side / 2)
         left, top = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
         return Box(left, top, max(min(x + side, width) - left, 1), max(min(y + side, height) - top, 1))
+
+
+def apart(items: Iterable[Item], same: Callable[[Item, Item], bool]) -> list[Item]:
+    """Those that are the same as none before them that was kept."""
+    kept: list[Item] = []
+    for one in items:
+        if not any(same(one, other) for other in kept):
+            kept.append(one)
+    return kept
 
 
 MOST_DETAIL = 8

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import StartError
-from app.vision.geometry import Pixels, Square, cut_upright, shrunk
+from app.vision.geometry import Pixels, Square, apart, cut_upright, shrunk
 
 Windows = NDArray[np.float64]
 """float64 [N, 3]: x and y of the top-left corner and side of squares, in pixels."""
@@ -132,15 +132,8 @@ class HaarDetector:
             Windows in pixels, strongest first; empty when there is no face.
         """
         found = self._search(grey, FIRST) or self._search(grey, SECOND)
-        kept: list[Window] = []
-        for one in sorted(found, key=lambda one: -one.strength):
-            smaller = [min(one.square.side, other.square.side) ** 2 for other in kept]
-            if all(
-                one.square.shared(other.square) <= CONTRADICTED * area
-                for other, area in zip(kept, smaller, strict=True)
-            ):
-                kept.append(one)
-        return kept
+        strongest = sorted(found, key=lambda one: -one.strength)
+        return apart(strongest, lambda one, other: one.square.covered(other.square) > CONTRADICTED)
 
     def confirm(self, grey: Pixels, square: Square, roll: float = 0) -> Window:
         """Search the surroundings of a candidate in small steps.

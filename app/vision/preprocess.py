@@ -15,7 +15,6 @@ INPUT_SIZE = 96
 DETAIL_SIZE = 48
 """Side at which faces are compared: the resolution of the training data, in pixels."""
 
-
 UPRIGHT = 30
 """Roll from which a face is cut out upright, in degrees."""
 
@@ -43,19 +42,33 @@ def face_detail(
         ValueError: the box lies outside the picture.
     """
     if box is not None:
-        height, width = pixels.shape[:2]
-        x, y = (1.0, 1.0) if size is None else (width / size[0], height / size[1])
-        if abs(roll) > UPRIGHT:
-            pixels = cut_upright(pixels, Square.of(box).scaled(x), roll, DETAIL_SIZE)
-        else:
-            left, right = max(round(box.x * x), 0), max(round((box.x + box.width) * x), 0)
-            top, bottom = max(round(box.y * y), 0), max(round((box.y + box.height) * y), 0)
-            pixels = pixels[top:bottom, left:right]
+        pixels = face_part(pixels, box, size, roll, DETAIL_SIZE)
     if pixels.size == 0:
         raise ValueError("the box lies outside the picture")
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
     interpolation = cv2.INTER_AREA if min(grey.shape) > DETAIL_SIZE else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(grey, (DETAIL_SIZE, DETAIL_SIZE), interpolation=interpolation), dtype=np.uint8)
+
+
+def face_part(
+    pixels: NDArray[np.uint8], box: Box, size: tuple[int, int] | None, roll: float, side: int
+) -> NDArray[np.uint8]:
+    """The pixels of a face, as they are, or upright where the head is turned far.
+
+    Args:
+        pixels, box, size, roll: as for `face_detail`.
+        side: of the result where it is turned, in pixels.
+
+    Returns:
+        uint8 [h, w, 3] or [h, w], empty where the box lies outside the picture.
+    """
+    height, width = pixels.shape[:2]
+    x, y = (1.0, 1.0) if size is None else (width / size[0], height / size[1])
+    if abs(roll) > UPRIGHT:
+        return cut_upright(pixels, Square.of(box).scaled(x), roll, side)
+    left, right = max(round(box.x * x), 0), max(round((box.x + box.width) * x), 0)
+    top, bottom = max(round(box.y * y), 0), max(round((box.y + box.height) * y), 0)
+    return pixels[top:bottom, left:right]
 
 
 def enlarge(detail: NDArray[np.uint8]) -> NDArray[np.uint8]:
