@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.emotions import EMOTIONS, LABELS
-from app.errors import InvalidRequest, NoFace, NotSupported, ServiceError
+from app.errors import InvalidRequest, NoFace, NotSupported, OutOfMemory, ServiceError
 from app.model.backend import Backend, Crop, Probabilities
 from app.observer import Observer
 from app.schemas import Face, FaceCoordinates, ImageSize, LandmarkPoint, Landmarks, ModelName, Prediction, Timings
@@ -274,7 +274,10 @@ class Analyzer:
         return await self._in_pool(lambda: find_faces(source, self._detector, self._limits, selection, near))
 
     async def _in_pool(self, function: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+        except MemoryError:
+            raise OutOfMemory from None
 
 
 def find_faces(

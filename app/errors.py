@@ -92,5 +92,10 @@ class Overloaded(ServiceError):
     status, code, title, retry_after = 503, "overloaded", "The service is busy", 1
 
 
+class OutOfMemory(Overloaded):
+    def __init__(self) -> None:
+        super().__init__("The memory does not suffice for this at the moment; try again shortly.")
+
+
 class ModelStopped(ServiceError):
     status, code, title, retry_after = 503, "model_stopped", "The model is not running", 5

@@ -90,20 +90,22 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:
     """Each with the keys and the rate that it asks for, where there are any."""
-    keys, rates = Keys(settings.api_keys), []
+    per_minute = settings.max_requests_per_minute
+    limit = None if per_minute is None else RateLimit(per_minute)
+    rates = [] if limit is None else [Depends(limit)]
+    keys = Keys(settings.api_keys, limit)
+    asked = [Depends(keys)] if settings.api_keys else []
     refusals: list[type[errors.ServiceError]] = []
-    if settings.max_requests_per_minute is not None:
-        rates.append(Depends(RateLimit(settings.max_requests_per_minute)))
+    if rates:
         refusals.append(errors.TooManyRequests)
-    guards: dict[str, Any] = {"dependencies": rates}
-    if settings.api_keys:
-        guards["dependencies"] = [Depends(keys), *rates]
+    if asked:
         refusals.append(errors.KeyRequired)
-    guards["responses"] = problem_details.responses(*refusals)
+    guards: dict[str, Any] = {"dependencies": [*asked, *rates], "responses": problem_details.responses(*refusals)}
     app.include_router(predict.router, **guards)  # First, because routes are tried in order.
     app.include_router(drawings.router, **guards)
     app.include_router(info.public)
     app.include_router(info.router, **guards)
+    app.include_router(info.monitoring, **guards | {"dependencies": asked})
     app.include_router(live.router, dependencies=[Depends(SocketAccess(keys, settings.cors_origins)), *rates])
 
 

@@ -129,7 +129,8 @@ def test_a_websocket_of_a_foreign_page_is_refused() -> None:
 
 
 def test_no_other_origin_may_read_answers_unless_it_is_listed(portrait: bytes) -> None:
-    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "X-API-Key"}
+    headers = "x-api-key, authorization, x-requested-with, cache-control, baggage, sentry-trace, tracestate"
+    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": headers}
     with running() as client:
         answer = client.post("/predict", content=portrait, headers={"Origin": "https://friend.example"})
         assert not [name for name in answer.headers if name.startswith("access-control")]
@@ -144,7 +145,7 @@ def test_no_other_origin_may_read_answers_unless_it_is_listed(portrait: bytes) -
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://friend.example"
         exposed = {name.strip().lower() for name in refused.headers["access-control-expose-headers"].split(",")}
-        assert exposed == {"x-request-id", "retry-after", "traceparent"}
+        assert exposed > {"x-request-id", "retry-after", "x-emotion", "x-probability", "x-face", "x-faces"}
         assert "access-control-allow-origin" not in client.post("/predict", headers=foe).headers
 
 
@@ -175,6 +176,14 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back() -> None:
         assert 1 <= int(answer.headers["retry-after"]) <= 20
         assert client.get("/livez").status_code == 200
         assert denied(client) == (429, "too_many_requests")
+
+
+def test_who_guesses_keys_is_slowed_down_and_monitoring_is_not() -> None:
+    with running(max_requests_per_minute=3, api_keys=DIGEST) as client:
+        assert [client.get("/model").status_code for _ in range(4)] == [401, 401, 401, 429]
+        assert denied(client) == (429, "too_many_requests")
+        assert [client.get("/metrics", headers={"X-API-Key": KEY}).status_code for _ in range(5)] == [200] * 5
+        assert [client.get("/model", headers={"X-API-Key": KEY}).status_code for _ in range(4)] == [200] * 3 + [429]
 
 
 class Caller:

@@ -1,6 +1,8 @@
 """Decoding: every accepted form of a picture gives what a person would see; the rest is refused clearly."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image, ImageCms
 from app.errors import FileTooLarge, InvalidImage, ServiceError, TooManyPixels, UnsupportedFormat
 from app.vision.decoder import Limits, PixelPicture
 from app.vision.decoder import Picture as Upload
+from bench.malicious_images import chunk
 from tests.helpers import bilevel_bomb, encoded
 
 Picture = NDArray[np.uint8]
@@ -179,6 +182,80 @@ def test_the_first_frame_of_an_animation_is_taken(astronaut: Picture) -> None:
 def test_what_cannot_be_shown_is_refused(data: bytes, error: type[ServiceError]) -> None:
     with pytest.raises(error):
         read(data, max_bytes=2_000_000)
+
+
+TIFF_BY_ANOTHER_NAME = encoded(np.zeros((8, 8, 3), np.uint8), "TIFF").replace(b"*", b"+", 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (TIFF_BY_ANOTHER_NAME, "TIFF"),
+        (encoded(np.zeros((8, 8, 3), np.uint8), "TGA"), "TGA"),
+        (encoded(np.zeros((8, 8, 3), np.uint8), "PPM"), "PPM"),
+        (encoded(np.zeros((8, 8, 3), np.uint8), "QOI"), "QOI"),
+        (encoded(np.zeros((8, 8, 3), np.uint8), "BMP")[14:], "DIB"),
+        (encoded(np.zeros((64, 64, 3), np.uint8), "JPEG").replace(b"\0\x11\x08", b"\0\x11\x0c"), "8 bits"),
+        (b"\0\0\0\x18ftypcrx " + bytes(60), "CR3"),
+        (b"\0\0\0\x20ftypisom" + bytes(60), "video"),
+        (b"\x1a\x45\xdf\xa3" + bytes(60), "video"),
+    ],
+)
+def test_a_known_kind_is_refused_by_name(data: bytes, kind: str) -> None:
+    with pytest.raises(UnsupportedFormat, match=kind):
+        read(data)
+
+
+def bitmap(image: Picture, alpha: int, masks: tuple[int, ...] = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)) -> bytes:
+    """A BMP of version 4, with 32 bits a pixel, as Windows writes it."""
+    height, width = image.shape[:2]
+    pixels = np.dstack([image[::-1, :, ::-1], np.full((height, width), alpha, np.uint8)]).tobytes()
+    head = struct.pack("<IiiHHII16x4I52x", 108, width, height, 1, 32, 3, len(pixels), *masks)
+    return struct.pack("<2sI4xI", b"BM", 14 + len(head) + len(pixels), 14 + len(head)) + head + pixels
+
+
+def test_the_alpha_of_a_bitmap_is_ignored_where_it_is_zero_everywhere(astronaut: Picture) -> None:
+    assert (read(bitmap(astronaut, 0)) == astronaut).all()
+    assert (read(bitmap(astronaut, 255)) == astronaut).all()
+    half = bitmap(astronaut, 0)[:-4] + b"\0\0\0\xff"
+    assert (read(half)[1:] == 255).all()
+    with pytest.raises(UnsupportedFormat, match="kind of BMP"):
+        read(bitmap(astronaut, 0, masks=(0xFF000000, 0xFF0, 0xFF0000, 0)))
+
+
+RANDOM_BYTES = np.random.default_rng(0).bytes(1_500_000)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        chunk(b"iCCP", b"name\0\0" + zlib.compress(RANDOM_BYTES)),
+        chunk(b"zTXt", b"name\0\0" + zlib.compress(RANDOM_BYTES)),
+        chunk(b"zTXt", b"name\0\0" + zlib.compress(bytes(20_000_000))),
+        chunk(b"tEXt", b"a\0b")[:-1] + b"x",
+        chunk(b"gAMA", b"\0\0\0\1")[:-1] + b"x",
+        chunk(b"eXIf", b"II*\0")[:-1] + b"x",
+        chunk(b"cHRM", b"xx"),
+        chunk(b"pHYs", b"xx"),
+        chunk(b"sRGB", b""),
+        chunk(b"acTL", b"xx"),
+    ],
+)
+def test_a_png_needs_its_pixels_alone(astronaut: Picture, damaged: bytes) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    layers = Image.fromarray(np.dstack([astronaut, np.full((512, 512), 255, np.uint8)]))
+    for data, seen in ((encoded(layers), astronaut), (encoded(astronaut, exif=exif), astronaut[::-1, ::-1])):
+        assert (read(data[:33] + damaged + data[33:]) == seen).all()
+    with pytest.raises(InvalidImage):
+        read((data[:33] + damaged + data[33:]).replace(b"IDAT", b"IDAX"))
+
+
+def test_a_picture_of_several_views_is_a_jpeg(astronaut: Picture) -> None:
+    image = Image.fromarray(astronaut)
+    picture = Upload(encoded(image, "MPO", save_all=True, append_images=[image]), Limits(10**7, 10**7))
+    assert picture.format == "JPEG"
+    assert picture.rgb(64).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])

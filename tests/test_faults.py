@@ -1,6 +1,7 @@
 """What clients see when the model fails, dies or is full; only the model is not real here."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -43,6 +44,39 @@ def test_an_exception_in_the_model_fails_that_request_only(client: TestClient, m
     assert "secret" not in answer.text
     moody.mood = None
     assert client.post("/predict", content=portrait).json()["emotion"] == "happy"
+
+
+def test_want_of_memory_is_no_failure_of_the_service(
+    client: TestClient, portrait: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("app.analyzer.Picture.rgb", exhausted)
+    answer = client.post("/predict", content=portrait)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "1")
+    batch = client.post("/predict/batch", files=[("files", portrait)]).json()
+    assert batch["results"][0]["code"] == "overloaded"
+    monkeypatch.undo()
+    monkeypatch.setattr("app.routers.uploads.MultiPartParser", exhausted)
+    assert client.post("/predict", files={"file": portrait}).status_code == 503
+    monkeypatch.undo()
+    assert client.post("/predict", files={"file": portrait}).status_code == 200
+
+
+def test_a_failure_in_a_batch_leaves_nothing_running(
+    moody: Moody, portrait: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(Settings(picture_threads=1), parts(moody))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        moody.mood = ArithmeticError("secret detail")
+        answer = client.post("/predict/batch", files=[("files", portrait)] * 4)
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+        moody.mood = None
+        assert client.post("/predict", content=portrait).status_code == 200
+        assert len(moody.seen) == 2
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

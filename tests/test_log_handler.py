@@ -49,6 +49,30 @@ def test_an_output_that_nobody_reads_holds_nobody_up(log: logging.Logger, monkey
     assert took < 5
 
 
+class Failing(io.StringIO):
+    """An output that fails now and then, and is written to slowly."""
+
+    failures = 1
+
+    def write(self, text: str) -> int:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the disk is full")
+        time.sleep(0.2)
+        return super().write(text)
+
+
+def test_the_log_goes_on_after_a_failure_and_ends_with_the_last_line(log: logging.Logger) -> None:
+    log.addHandler(handler := BackgroundHandler(output := Failing()))
+    log.info("lost")
+    time.sleep(3 * request_log.GATHER_SECONDS)
+    log.info("written")
+    time.sleep(2 * request_log.GATHER_SECONDS)
+    log.info("while the other is being written")
+    handler.close()
+    assert output.getvalue() == "written\nwhile the other is being written\n"
+
+
 def test_a_closed_output_is_no_error(log: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -95,6 +95,13 @@ def test_refusals_say_why(client: TestClient, lines: list[str], portrait: bytes)
     assert (unknown["status"], unknown["route"], unknown["reasons"]) == (404, "unmatched", {"not_found": 1})
 
 
+def test_refusals_are_counted_for_their_route(lines: list[str]) -> None:
+    with TestClient(create_app(Settings(api_keys=("0" * 64,)), parts())) as client:
+        client.get("/model")
+        client.post("/predict")
+    assert [json.loads(line)["route"] for line in lines] == ["/model", "/predict"]
+
+
 def test_a_failure_of_the_service_has_its_line_and_headers(
     client: TestClient, lines: list[str], portrait: bytes
 ) -> None:

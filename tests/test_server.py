@@ -1,9 +1,15 @@
 """Connections that nobody means well with: openings that no parser takes, tiny pieces, answers that nobody reads."""
 
+import os
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from typing import Any
 
 import httpx2
 import psutil
@@ -11,8 +17,8 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from bench.server import Server
-from tests.helpers import parts, predict, serving
+from bench.server import Server, free_port
+from tests.helpers import ROOT, Moody, parts, predict, serving, wait_until_ready
 
 OPENING = (
     b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -79,10 +85,88 @@ def test_a_message_of_empty_fragments_ends_the_connection(served: Server) -> Non
         until_closed(connection)
 
 
-def test_a_head_of_many_fields_is_refused(served: Server) -> None:
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 200,
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"".join(b"a%d: %s\r\n" % (n, b"b" * 1000) for n in range(60)),
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+    ],
+)
+def test_a_long_or_ambiguous_head_is_refused(served: Server, head: bytes) -> None:
     with connected(served.url) as connection:
-        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 200 + b"\r\n")
+        connection.sendall(head + b"\r\n")
         assert until_closed(connection).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("target", [b"http://x/livez", b"HTTPS://x:80/livez?a=b", b"http://x", b"http://x?a"])
+def test_a_target_with_its_host_is_answered(served: Server, target: bytes) -> None:
+    with connected(served.url) as connection:
+        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert until_closed(connection).startswith(b"HTTP/1.1 200")
+
+
+def posted(path: bytes, body: bytes, headers: bytes = b"") -> bytes:
+    length = b"Content-Length: %d\r\n" % len(body)
+    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + headers + length + b"\r\n" + body
+
+
+def test_a_client_that_has_sent_everything_may_say_so(served: Server, portrait: bytes) -> None:
+    with connected(served.url) as connection:
+        connection.sendall(posted(b"/predict", portrait))
+        connection.shutdown(socket.SHUT_WR)
+        answer = until_closed(connection)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"}")
+
+
+@pytest.mark.parametrize("bounds", [{"body_seconds": 1}, {"max_unsent": 100_000}])
+def test_an_answer_that_is_not_read_is_dropped(portrait: bytes, bounds: dict[str, Any]) -> None:
+    drawn = posted(b"/predict/annotated", portrait, b"Accept: image/png\r\n")
+    with serving(create_app(Settings(), parts()), **bounds) as url, connected(url) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.sendall(drawn * 16)
+        client = connection.getsockname()
+        started = time.monotonic()
+        while client in {one.raddr for one in psutil.Process().net_connections() if one.status == "ESTABLISHED"}:
+            assert time.monotonic() - started < 10
+            time.sleep(0.1)
+        assert httpx2.get(f"{url}/livez", timeout=10).status_code == 200
+
+
+def test_the_last_answer_before_the_end_says_so(portrait: bytes) -> None:
+    busy, go = threading.Event(), threading.Event()
+
+    class Held(Moody):
+        def predict(self, crops: Any, /) -> Any:
+            busy.set()
+            assert go.wait(30)
+            return super().predict(crops)
+
+    with ThreadPoolExecutor(1) as pool:
+        with serving(create_app(Settings(), parts(Held()))) as url:
+            answer = pool.submit(httpx2.post, f"{url}/predict", content=portrait, timeout=60)
+            assert busy.wait(30)
+            threading.Timer(1, go.set).start()
+        assert answer.result().status_code == 200
+        assert answer.result().headers["connection"] == "close"
+
+
+def test_nothing_of_a_websockets_address_is_logged() -> None:
+    environment = {**os.environ, "EMOTION_ENGINE": "litert", "EMOTION_PORT": str(port := free_port())}
+    command = [sys.executable, "-m", "app"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        with connected(f"http://127.0.0.1:{port}") as connection:
+            connection.sendall(OPENING.replace(b"/live", b"/live?key=SECRET") + b"\r\n")
+            assert connection.recv(300).startswith(b"HTTP/1.1 101")
+        process.terminate()
+        output = process.communicate(timeout=30)[0]
+    assert b'"route": "/live"' in output
+    assert b"SECRET" not in output
+    assert b"connection open" not in output
 
 
 @pytest.mark.parametrize("frame", [b"\x89\xfd\0\0\0\0" + b"a" * 125, b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0"])

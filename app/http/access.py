@@ -27,16 +27,17 @@ _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 class Keys:
     """Refuses requests without a valid key."""
 
-    def __init__(self, digests: Sequence[str]) -> None:
-        """Args: `digests` are the SHA-256 of each key, in hexadecimal; no key is asked for when empty."""
+    def __init__(self, digests: Sequence[str], limit: "RateLimit | None" = None) -> None:
+        """
+        Args:
+            digests: SHA-256 of each key, in hexadecimal; no key is asked for when empty.
+            limit: that refused requests count against too, by the address of the client.
+        """
         self._digests = [digest.encode() for digest in digests]
+        self._limit = limit
 
     async def __call__(self, connection: HTTPConnection, key: Annotated[str | None, Security(_HEADER)]) -> None:
-        """The dependency of HTTP routes.
-
-        Raises:
-            KeyRequired: the key is missing or unknown.
-        """
+        """The dependency of HTTP routes; raises as `check` does."""
         self.check(connection, key)
 
     def check(self, connection: HTTPConnection, key: str | None) -> None:
@@ -46,11 +47,14 @@ class Keys:
 
         Raises:
             KeyRequired: the key is missing or unknown.
+            TooManyRequests: and that too often.
         """
         if not self._digests:
             return
         digest = hashlib.sha256((key or "").encode()).hexdigest()
         if not sum(hmac.compare_digest(digest.encode(), known) for known in self._digests):
+            if self._limit is not None:
+                self._limit.check(connection)
             raise KeyRequired("Send a valid key in the X-API-Key header.")
         connection.state.client = digest
 
@@ -67,7 +71,7 @@ class SocketAccess:
         """The dependency of WebSocket routes; takes keys out of the subprotocols, so that none is repeated.
 
         Raises:
-            ForeignOrigin, KeyRequired.
+            ForeignOrigin, KeyRequired, TooManyRequests.
         """
         origin = socket.headers.get("origin")
         own = origin is None or origin.partition("://")[2] == socket.headers.get("host", "")
@@ -100,10 +104,14 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, connection: HTTPConnection) -> None:
-        """The dependency of HTTP and WebSocket routes, after that of the keys.
+        """The dependency of HTTP and WebSocket routes, after that of the keys; raises as `check` does."""
+        self.check(connection)
+
+    def check(self, connection: HTTPConnection) -> None:
+        """Take one request out of the client's bucket.
 
         Raises:
-            TooManyRequests: the client's bucket is empty.
+            TooManyRequests: the bucket is empty.
         """
         wait = self._take(_client(connection))
         if wait > 0:

@@ -14,8 +14,27 @@ SECURITY_HEADERS = {
 }
 """Scripts and styles come from files alone; a Space on Hugging Face is shown inside a frame of that site."""
 
-EXPOSED_HEADERS = ("X-Request-ID", "Retry-After", "traceparent")
+EXPOSED_HEADERS = (
+    "X-Request-ID",
+    "Retry-After",
+    "traceparent",
+    "X-Emotion",
+    "X-Probability",
+    "X-Face",
+    "X-Faces",
+)
 """What scripts of other origins may read of an answer, where those origins are allowed at all."""
 
-ACCEPTED_HEADERS = ("Content-Type", "X-API-Key", "X-Request-ID", "traceparent")
-"""What scripts of other origins may send."""
+ACCEPTED_HEADERS = (
+    "Content-Type",
+    "X-API-Key",
+    "X-Request-ID",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "sentry-trace",
+    "Authorization",
+    "Cache-Control",
+    "X-Requested-With",
+)
+"""What scripts of other origins may send: what the service reads, and what libraries add by themselves."""

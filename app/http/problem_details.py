@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.websockets import WebSocket
 
-from app.errors import InvalidRequest, KeyRequired, MalformedBody, ServiceError, TooSlow
+from app.errors import InvalidRequest, KeyRequired, MalformedBody, OutOfMemory, ServiceError, TooSlow
 from app.http.headers import ANSWER_HEADERS
 from app.http.request_log import note_refusal
 from app.schemas import Problem
@@ -28,6 +28,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_gone)
+    app.add_exception_handler(MemoryError, _out_of_memory)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -102,6 +103,10 @@ async def _client_gone(request: Request, error: Exception) -> Response:
     return _problem(
         request.state.request_id, MalformedBody(), "The client closed the connection before the body was complete."
     )
+
+
+async def _out_of_memory(request: Request, error: Exception) -> Response:
+    return await _service_error(request, OutOfMemory())
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

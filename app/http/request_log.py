@@ -228,12 +228,16 @@ class BackgroundHandler(logging.Handler):
             if not self._closing:
                 time.sleep(GATHER_SECONDS)
             self._some.clear()
-            lines = []
-            while self._lines:
-                lines.append(self._lines.popleft())
-            with suppress(OSError):  # Nobody reads the output; answering is more important.
-                self._output.write("".join(lines))
-                self._output.flush()
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        lines = []
+        while self._lines:
+            lines.append(self._lines.popleft())
+        with suppress(OSError, ValueError):  # Nobody reads the output, or it is closed; answering is more important.
+            self._output.write("".join(lines))
+            self._output.flush()
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Uvicorn's protocols with bounds of their own on what they wait for: in time, pieces, bytes and connections."""
 
 import asyncio
+import logging
+import re
 import sys
 import time
 from asyncio import Transport
@@ -18,6 +20,9 @@ if sys.platform != "win32":
 HEAD_SECONDS = 10.0
 """Within which the head of a request must have arrived; it is one packet from any client that means well."""
 
+HALF_CLOSED_SECONDS = 0.5
+"""For which a client that sends no more is taken to wait for its answer; it may as well have hung up."""
+
 MAX_HEAD_BYTES = 16 * 2**10
 """Largest head of a request, as in other servers."""
 
@@ -33,11 +38,20 @@ READ_BYTES = 16 * 2**10
 LONG_READ, REST = 0.002, 4
 """A read that took so many seconds of the processor is followed by a rest of so many times as long."""
 
+MAX_UNSENT_BYTES = 256 * 2**20
+"""Of answers that clients have not read yet, in all; beyond them the oldest connection is closed."""
+
 RESERVED_FILES = 48
 """Descriptors that are not for connections."""
 
 MOST_FILES = 2**16
 """Descriptors that are asked for."""
+
+_LOG = logging.getLogger(__name__)
+_LOG.setLevel(logging.WARNING)  # Each opening has its line in the service's own log, without address and query.
+
+_ABSOLUTE = re.compile(rb"https?://[^/?]*(.*)", re.IGNORECASE)
+"""A request's target with its host, as proxies send it (RFC 9112, 3.2.2)."""
 
 _BAD_OPENING = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
@@ -58,19 +72,41 @@ class _Pieces:
 
 
 class _Connection(h11.Connection):
-    """h11's connection, which takes heads of many fields and bodies of tiny chunks for protocol errors."""
+    """h11's connection, which takes long or ambiguous heads and bodies of tiny chunks for protocol errors."""
 
     _pieces = _Pieces()
 
     def next_event(self) -> Any:
         event = super().next_event()
         if isinstance(event, h11.Request):
-            if len(event.headers) > MAX_HEADERS:
-                raise h11.RemoteProtocolError("too many fields")
             self._pieces = _Pieces()
-        elif isinstance(event, h11.Data) and self._pieces.too_many(len(event.data)):
+            return _checked(event)
+        if isinstance(event, h11.Data) and self._pieces.too_many(len(event.data)):
             raise h11.RemoteProtocolError("too many pieces")
         return event
+
+
+def _checked(request: h11.Request) -> h11.Request:
+    """The request, with a target that is a path.
+
+    Raises:
+        RemoteProtocolError: its head is too long, or says twice how long its body is (RFC 9112, 6.3).
+    """
+    names = {name for name, _ in request.headers}
+    size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+    if len(request.headers) > MAX_HEADERS or size > MAX_HEAD_BYTES:
+        raise h11.RemoteProtocolError("the head is too long")
+    if {b"content-length", b"transfer-encoding"} <= names:
+        raise h11.RemoteProtocolError("a body has one length")
+    if absolute := _ABSOLUTE.fullmatch(request.target):
+        target = absolute[1] if absolute[1].startswith(b"/") else b"/" + absolute[1]
+        return h11.Request(
+            method=request.method,
+            target=target,
+            headers=list(request.headers),
+            http_version=request.http_version,
+        )
+    return request
 
 
 class _Paced:
@@ -98,12 +134,17 @@ class _Paced:
 
 
 class HttpProtocol(_Paced, H11Protocol):
-    """Uvicorn's HTTP/1.1 with deadlines for what `BodyTimeout` does not see: heads, and bodies of refused requests."""
+    """Uvicorn's HTTP/1.1 with deadlines for what `BodyTimeout` does not see: heads, bodies of refused requests, and
+    answers that are not read.
+    """
 
     head_seconds: float
     body_seconds: float
     max_connections: int
+    max_unsent: int
+    unsent: "dict[HttpProtocol, int]"
     _timer: asyncio.TimerHandle | None = None
+    _sending: asyncio.TimerHandle | None = None
     _awaited: object = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -118,17 +159,41 @@ class HttpProtocol(_Paced, H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._sent()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         started = time.thread_time()
         super().data_received(data)
         self._watch()
+        self._watch_sending()
         self._pace(started)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether the connection stays open, for the answer to a request that is complete."""
+        if self.cycle is None or self.cycle.more_body or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        self._arm(HALF_CLOSED_SECONDS)
+        return True
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.cycle is not None:
+            self.cycle.default_headers = [*self.cycle.default_headers, (b"connection", b"close")]
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+        self._watch_sending()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_sending()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._watch_sending()
 
     def send_400_response(self, msg: str) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -149,6 +214,30 @@ class HttpProtocol(_Paced, H11Protocol):
             self._arm(self.head_seconds if state is h11.IDLE else self.head_seconds + self.body_seconds)
         self._awaited = awaited
 
+    def _watch_sending(self) -> None:
+        """One deadline for whatever the client has not read, and a bound on that of all clients."""
+        left = self.transport.get_write_buffer_size()
+        if not left:
+            self._sent()
+            return
+        if self._sending is None:
+            self._sending = self.loop.call_later(self.body_seconds, self._give_up_sending)
+        self.unsent[self] = left
+        while sum(self.unsent.values()) > self.max_unsent:
+            next(iter(self.unsent))._give_up_sending()
+
+    def _give_up_sending(self) -> None:
+        slow = self.transport.get_write_buffer_size() > 0
+        self._sent()
+        if slow:
+            self.transport.abort()
+
+    def _sent(self) -> None:
+        self.unsent.pop(self, None)
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+
     def _arm(self, seconds: float) -> None:
         self._disarm()
         self._timer = self.loop.call_later(seconds, self._give_up)
@@ -164,18 +253,27 @@ class HttpProtocol(_Paced, H11Protocol):
 
 
 def http_protocol(
-    *, body_seconds: float, head_seconds: float = HEAD_SECONDS, max_connections: int | None = None
+    *,
+    body_seconds: float,
+    head_seconds: float = HEAD_SECONDS,
+    max_connections: int | None = None,
+    max_unsent: int = MAX_UNSENT_BYTES,
 ) -> type[HttpProtocol]:
-    """Uvicorn's `http` setting: a connection is closed whose head, or whose body, has not arrived in time.
+    """Uvicorn's `http` setting: a connection is closed whose head or body has not arrived, or whose answer has not been
+    read, in time.
 
     Args:
-        body_seconds, head_seconds: until then.
+        head_seconds: for the head.
+        body_seconds: for the body, and for the answer.
         max_connections: more are closed at once; as many as there are descriptors for, when None.
+        max_unsent: bytes of answers that clients have not read; beyond them the oldest connection is closed.
     """
     limits = {
         "head_seconds": head_seconds,
         "body_seconds": body_seconds,
         "max_connections": max_connections or _raised_limit() - RESERVED_FILES,
+        "max_unsent": max_unsent,
+        "unsent": {},
     }
     return type("Protocol", (HttpProtocol,), limits)
 
@@ -196,6 +294,10 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
 
     _pieces = _Pieces()
     _aborting: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.logger = self.conn.logger = _LOG
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

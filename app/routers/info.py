@@ -24,12 +24,16 @@ public = APIRouter(tags=["info"])
 
 router = APIRouter(tags=["info"])
 
+monitoring = APIRouter(tags=["info"])
+"""What monitoring reads at its own pace: keys are asked for, the rate is not limited."""
+
 
 @public.get("/", response_model=Service, responses={200: {"content": {"text/html": {}}}})
-async def root(accept: Annotated[str, Header()] = "") -> Service | FileResponse:
+async def root(response: Response, accept: Annotated[str, Header()] = "") -> Service | FileResponse:
     """Name, version and where to go from here; a browser gets the demo page."""
     if "text/html" in accept:
         return FileResponse(_PAGE, headers={"Vary": "Accept"})
+    response.headers["Vary"] = "Accept"
     return Service(name="Facial expression service", version=__version__, docs="/docs", health="/health")
 
 
@@ -95,7 +99,7 @@ async def model(backend: BackendDep) -> Card:
     return backend.card
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@monitoring.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(metrics: MetricsDep) -> Response:
     """What the service counts, in Prometheus' text format."""
     return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -61,8 +61,9 @@ async def predict(upload: OneFile, selection: SelectionDep) -> Prediction:
 async def predict_batch(upload: ManyFiles, selection: SelectionDep) -> Batch:
     """Answer several pictures, in the order sent. A picture that cannot be answered never fails the others."""
     share = FairShare(upload.threads)
-    results = (_result(file, upload.analyzer, selection, share) for file in upload.files)
-    return Batch(results=await asyncio.gather(*results))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_result(file, upload.analyzer, selection, share)) for file in upload.files]
+    return Batch(results=[task.result() for task in tasks])
 
 
 async def _result(

@@ -4,6 +4,7 @@ Formats are recognised by content; names and declared types are never looked at.
 """
 
 import math
+import re
 import struct
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from app.errors import FileTooLarge, InvalidImage, TooManyPixels, UnsupportedFormat
 from app.vision import image_guard
@@ -19,18 +21,33 @@ from app.vision import image_guard
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF")
 """Pillow's names of what is accepted; of an animation, the first frame."""
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".gif"})
 """Of files that are taken from folders and archives; a file that is named itself is always tried."""
 
+_ACCEPTED = "JPEG, PNG, WebP, AVIF, BMP and GIF"
+
 _OTHERS = (
-    ("TIFF", 0, (b"II*\0", b"MM\0*")),
+    ("TIFF", 0, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     ("HEIC", 4, (b"ftypheic", b"ftypheix", b"ftypheim", b"ftypheis", b"ftypmif1", b"ftypmsf1", b"ftyphevc")),
     ("JPEG XL", 0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")),
     ("JPEG 2000", 0, (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")),
     ("Photoshop", 0, (b"8BPS",)),
     ("icon", 0, (b"\0\0\1\0",)),
     ("PDF", 0, (b"%PDF",)),
+    ("PCX", 0, (b"\x0a\x05\x01",)),
+    ("QOI", 0, (b"qoif",)),
+    ("TGA", -18, (b"TRUEVISION-XFILE.",)),
+    ("PPM", 0, tuple(b"P%d%c" % (kind, space) for kind in range(1, 8) for space in b" \n\r\t")),
+    ("A bitmap without its file header (DIB)", 0, (b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0")),
+    ("A PNG for iOS alone (CgBI)", 12, (b"CgBI",)),
+    ("CR3", 4, (b"ftypcrx",)),
+    ("A video", 4, (b"ftypiso", b"ftypmp4", b"ftypavc1", b"ftypM4V", b"ftypMSNV", b"ftypqt", b"ftyp3g", b"ftypdash")),
+    ("A video", 0, (b"\x1a\x45\xdf\xa3",)),
 )
+"""Name, place and beginning of what is refused by name; a negative place counts from the end."""
+
+_DEEP_JPEG = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\0[\x0b-\x20][\x02-\x07\x09-\x10]")
+"""The frame header of a JPEG whose samples have other than 8 bits."""
 
 _BASE64 = (b"data:image/", b"/9j/", b"iVBORw0KGgo", b"UklGR", b"R0lGOD", b"AAAA")
 """How pictures, and addresses that hold one, begin in base64."""
@@ -152,7 +169,7 @@ class Picture:
         image_guard.check(data)
         self._data = data
         with self._open() as picture:
-            self.format = str(picture.format)
+            self.format = "JPEG" if isinstance(picture, JpegImageFile) else str(picture.format)
             width, height = picture.size
             limits.check_size(width, height)
             orientation = _orientation(picture, data)
@@ -176,20 +193,31 @@ class Picture:
             InvalidImage: it is truncated or corrupt.
         """
         with self._open() as picture:
-            if short_side is not None and picture.format == "JPEG":
+            if short_side is not None and isinstance(picture, JpegImageFile):
                 width, height = picture.size
                 factor = short_side / min(width, height)
                 picture.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
-            colours = _loaded(picture)
+            colours = self._loaded(picture)
             return self._upright(_to_rgb(colours, _whole_factor(*colours.size, short_side)))
 
     def _open(self) -> ImageFile.ImageFile:
         try:
             return Image.open(BytesIO(self._data), formats=FORMATS)
-        except UnidentifiedImageError:
-            raise _unidentified(self._data) from None
         except _CORRUPT as error:
-            raise InvalidImage("The picture's header is corrupt.") from error
+            essential = image_guard.essential_png(self._data)
+            if len(essential) == len(self._data):
+                raise _refusal(self._data, error) from error
+            self._data = essential
+            return self._open()
+
+    def _loaded(self, picture: ImageFile.ImageFile) -> Image.Image:
+        try:
+            picture.load()
+        except _CORRUPT as error:
+            raise _refusal(self._data, error) from error
+        if picture.format == "BMP" and picture.mode == "RGBA" and picture.getextrema()[3] == (0, 0):
+            return picture.convert("RGB")  # What Windows calls alpha is not used then.
+        return picture
 
     def _upright(self, picture: Image.Image) -> NDArray[np.uint8]:
         return np.asarray(picture if self._turn is None else picture.transpose(self._turn))
@@ -200,28 +228,34 @@ def _whole_factor(width: int, height: int, short_side: int | None) -> int:
     return max(min(width, height) // short_side, 1) if short_side is not None else 1
 
 
-def _loaded(picture: ImageFile.ImageFile) -> ImageFile.ImageFile:
-    try:
-        picture.load()
-    except _CORRUPT as error:
-        raise InvalidImage("The picture is truncated or corrupt.") from error
-    return picture
-
-
-def _unidentified(data: bytes) -> InvalidImage | UnsupportedFormat:
-    accepted = "JPEG, PNG, WebP, AVIF, BMP and GIF"
-    for name, offset, signatures in _OTHERS:
-        if data[offset:].startswith(signatures):
-            return UnsupportedFormat(f"{name} is not supported; {accepted} are.")
-    if b"<svg" in data[:1024].lower():
-        return UnsupportedFormat(f"SVG is not supported; {accepted} are.")
+def _refusal(data: bytes, error: Exception) -> InvalidImage | UnsupportedFormat:
+    """What to say of a file that Pillow cannot read: its kind where that is known."""
+    if kind := _kind(data, str(error)):
+        return UnsupportedFormat(f"{kind} is not supported; {_ACCEPTED} are.")
     if data.startswith(_BASE64):
         return InvalidImage('The picture is base64 text; send the bytes themselves, or JSON: {"image": "<base64>"}.')
-    return InvalidImage(f"The file is not a picture of a known format; {accepted} are supported.")
+    if isinstance(error, UnidentifiedImageError):
+        return InvalidImage(f"The file is not a picture of a known format; {_ACCEPTED} are supported.")
+    return InvalidImage("The picture is truncated or corrupt.")
+
+
+def _kind(data: bytes, problem: str) -> str | None:
+    for name, place, signatures in _OTHERS:
+        if data[place:].startswith(signatures):
+            return name
+    if b"<svg" in data[:1024].lower():
+        return "SVG"
+    if data.startswith(b"\xff\xd8") and _DEEP_JPEG.search(data):
+        return "A JPEG of other than 8 bits a sample"
+    if data.startswith(b"BM") and "Unsupported" in problem:
+        return "This kind of BMP"
+    return None
 
 
 def _orientation(picture: ImageFile.ImageFile, data: bytes) -> int:
-    if picture.format == "PNG" and not any(chunk.startswith(_PNG_EXIF) for chunk in image_guard.png_chunks(data)):
+    if picture.format == "PNG" and not any(
+        data.startswith(_PNG_EXIF, where.start + 4) for where in image_guard.png_chunks(data)
+    ):
         return 1  # Pillow would decode all pixels to look for it behind them.
     try:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))

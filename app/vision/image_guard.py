@@ -5,6 +5,7 @@ scan: a small file can hold millions of the one and hundreds of the other. Knows
 """
 
 import re
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 
@@ -16,6 +17,9 @@ MAX_PARTS = 10_000
 MAX_SCANS = 24
 """Most scans of a JPEG. Encoders write ten for a progressive picture, eighteen for one in CMYK."""
 
+PNG = b"\x89PNG\r\n\x1a\n"
+"""How a PNG begins."""
+
 _SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """In the data of a JPEG's scan, what begins the next segment; neither a stuffed byte nor a restart marker does."""
 
@@ -24,6 +28,9 @@ _SCAN = bytes([0xFF, _SOS])
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 """Frames that are one scan, if that has all components; what follows it is not decoded."""
+
+_SEEN = (b"tRNS", b"eXIf")
+"""Chunks of a PNG that a decoder could do without, but that change what is seen."""
 
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers of a JPEG that have no body."""
@@ -43,7 +50,7 @@ def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS
     parts = scans = 0
     if data.startswith(b"\xff\xd8"):
         parts, scans = _jpeg_parts(data, max_parts, max_scans)
-    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+    elif data.startswith(PNG):
         parts = sum(1 for _ in islice(png_chunks(data), max_parts + 1))
     elif data.startswith((b"GIF87a", b"GIF89a")):
         parts = sum(1 for _ in islice(_gif_blocks(data), max_parts + 1))
@@ -53,12 +60,27 @@ def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS
         raise InvalidImage(f"A JPEG may have at most {max_scans} scans.")
 
 
-def png_chunks(data: bytes) -> Iterator[bytes]:
-    """The name of each chunk of a PNG, with the first bytes of its body."""
-    at = 8
-    while at < len(data):
-        yield data[at + 4 : at + 40]
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
+def png_chunks(data: bytes) -> Iterator[slice]:
+    """Where the chunks of a PNG are; each is a length of 4 bytes, a name of 4, a body and a checksum of 4."""
+    end = 8
+    while end < len(data):
+        start, end = end, end + 12 + int.from_bytes(data[end : end + 4], "big")
+        yield slice(start, end)
+
+
+def essential_png(data: bytes) -> bytes:
+    """A PNG without the chunks that its pixels do not need, which may be damaged or too long for a parser.
+
+    Any other file is returned as it is.
+    """
+    if not data.startswith(PNG):
+        return data
+    return data[:8] + b"".join(data[where] for where in png_chunks(data) if _is_essential(data[where]))
+
+
+def _is_essential(chunk: bytes) -> bool:
+    name, sum = chunk[4:8], int.from_bytes(chunk[-4:], "big")
+    return name[:1].isupper() or (name in _SEEN and zlib.crc32(chunk[4:-4]) == sum)
 
 
 def _jpeg_parts(data: bytes, max_parts: int, max_scans: int) -> tuple[int, int]:
