@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from bench import malicious_images
+from bench.floods import OPENING
 from bench.pictures import frame
 
 Send = Callable[[aiohttp.ClientSession, str], Coroutine[Any, Any, int]]
@@ -38,18 +39,20 @@ def requests() -> list[Send]:
     form = {"Content-Type": "multipart/form-data; boundary=b"}
     part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
     return [
-        *[_post("/predict", body) for body in bodies],
-        _post("/predict", part * 5000, form),
-        _post("/predict", b"preamble" * 10_000, form),
-        _post("/predict", b"x", {"Content-Type": "multipart/form-data"}),
-        _post("/predict/batch", (part + b"x\r\n") * 16 + b"--b--\r\n", form),
-        _post("/nothing", b"x"),
+        *[post("/predict", body) for body in bodies],
+        post("/predict", part * 5000, form),
+        post("/predict", b"preamble" * 10_000, form),
+        post("/predict", b"x", {"Content-Type": "multipart/form-data"}),
+        post("/predict/batch", (part + b"x\r\n") * 16 + b"--b--\r\n", form),
+        post("/nothing", b"x"),
         _hang_up(good),
         _hang_up(good[: len(good) // 2]),
     ]
 
 
-def _post(path: str, body: bytes, headers: dict[str, str] | None = None) -> Send:
+def post(path: str, body: bytes, headers: dict[str, str] | None = None) -> Send:
+    """The function that posts a body."""
+
     async def send(session: aiohttp.ClientSession, url: str) -> int:
         async with session.post(url + path, data=body, headers=headers) as answer:
             await answer.read()
@@ -74,10 +77,7 @@ async def flood(url: str, picture: bytes, seconds: float) -> None:
     """Send a camera's frames as fast as the network takes them, never read an answer, and leave without a word."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    writer.write(
-        b"GET /live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
+    writer.write(OPENING + b"\r\n")
     if b" 101 " not in await reader.readline():
         raise RuntimeError("the service has no place for a camera")
     raw = writer.get_extra_info("socket")

@@ -1,4 +1,4 @@
-"""What a client notices of the others: latencies alone, beside batches of 16, and beside hostile requests.
+"""What a client notices of the others: latencies alone, beside batches of 16, hostile requests and floods.
 
 python -m bench.noisy_neighbours --engine litert
 """
@@ -6,11 +6,14 @@ python -m bench.noisy_neighbours --engine litert
 import argparse
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import aiohttp
 
+from bench.floods import FLOODS
 from bench.hostile import requests
 from bench.load import ANSWER_SECONDS, Client, Outcome
 from bench.pictures import portrait
@@ -64,10 +67,21 @@ def hostile(url: str, pause: float) -> Callable[[aiohttp.ClientSession], Awaitab
     return send
 
 
+@contextmanager
+def flooding(url: str, kind: str, seconds: float) -> Iterator[None]:
+    """Flood the service from a process of its own meanwhile."""
+    with subprocess.Popen([sys.executable, "-m", "bench.floods", url, kind, str(seconds)]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 def measure(engine: str, seconds: float) -> dict[str, object]:
-    """Latencies in milliseconds, the three cases in turns."""
+    """Latencies in milliseconds, the cases in turns."""
     picture = portrait()
     outcomes: dict[str, list[Outcome]] = {"alone": [], "beside batches": [], "steady": [], "beside hostile": []}
+    outcomes |= {f"beside {kind}": [] for kind in FLOODS}
     with Server(engine) as server:
         client = Client(server.url, picture)
         peak = asyncio.run(client.closed(8, seconds)).rate
@@ -79,6 +93,9 @@ def measure(engine: str, seconds: float) -> dict[str, object]:
             outcomes["steady"].append(asyncio.run(client.scheduled(rate, seconds)))
             work = hostile(server.url, (1 - SHARE) / SHARE / rate)
             outcomes["beside hostile"].append(asyncio.run(beside(work, client.scheduled(rate, seconds))))
+            for kind in FLOODS:
+                with flooding(server.url, kind, 2 * seconds):
+                    outcomes[f"beside {kind}"].append(asyncio.run(client.closed(1, seconds)))
     merged = {name: _merged(parts) for name, parts in outcomes.items()}
     return {
         **{
@@ -88,6 +105,10 @@ def measure(engine: str, seconds: float) -> dict[str, object]:
         },
         "p95 beside batches over alone": merged["beside batches"].percentile(95) / merged["alone"].percentile(95),
         "p99 beside hostile over steady": merged["beside hostile"].percentile(99) / merged["steady"].percentile(99),
+        **{
+            f"p50 beside {kind} over alone": merged[f"beside {kind}"].percentile(50) / merged["alone"].percentile(50)
+            for kind in FLOODS
+        },
     }  # fmt: skip
 
 

@@ -13,8 +13,9 @@ import time
 import aiohttp
 import psutil
 
-from bench.hostile import REFUSED, Send, requests
+from bench.hostile import REFUSED, Send, post, requests
 from bench.load import ANSWER_SECONDS
+from bench.malicious_images import PIXELS
 from bench.pictures import frame, group, portrait
 from bench.server import Server
 
@@ -22,14 +23,20 @@ WORKERS = 6
 HOSTILE = 0.3
 """Share of hostile requests."""
 
+LARGE = 0.005
+"""Share of pictures of 49 megapixels."""
+
 
 async def soak(server: Server, count: int, every: int) -> None:
     """Send `count` requests, and print how the service fares after each `every`."""
-    pictures, hostile = (portrait(), frame(), group()), requests()
+    kinds: tuple[list[bytes | Send], ...] = (
+        [portrait(), frame(), group()],
+        [*requests()],
+        [post("/predict", make()) for make in PIXELS.values()],
+    )
     chance = random.Random(0)
-    plan: list[bytes | Send] = [
-        chance.choice(hostile) if chance.random() < HOSTILE else chance.choice(pictures) for _ in range(count)
-    ]
+    shares = (1 - HOSTILE - LARGE, HOSTILE, LARGE)
+    plan = [chance.choice(kind) for kind in chance.choices(kinds, shares, k=count)]
     done, started = 0, time.perf_counter()
 
     async def worker(session: aiohttp.ClientSession) -> None:

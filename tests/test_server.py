@@ -17,13 +17,9 @@ import pytest
 
 from app.main import create_app
 from app.settings import Settings
+from bench.floods import OPENING
 from bench.server import Server, free_port
 from tests.helpers import ROOT, Moody, parts, predict, serving, wait_until_ready
-
-OPENING = (
-    b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-)
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,8 @@ async def _client_gone(request: Request, error: Exception) -> Response:
 
 
 async def _out_of_memory(request: Request, error: Exception) -> Response:
-    return await _service_error(request, OutOfMemory())
+    refusal = OutOfMemory()
+    return _problem(request.state.request_id, refusal, str(refusal))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

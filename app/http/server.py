@@ -32,6 +32,9 @@ MAX_HEADERS = 128
 FREE_PIECES, BYTES_PER_PIECE = 500, 64
 """A body, and a message of a WebSocket, may have so many pieces, and one more for so many bytes."""
 
+CLOSE_SECONDS = 5.0
+"""For which a WebSocket's client may leave the end unanswered."""
+
 READ_BYTES = 16 * 2**10
 """Most that is read from a WebSocket at once: what holds up everybody else is a read of tiny frames."""
 
@@ -298,6 +301,7 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.logger = self.conn.logger = _LOG
+        self.close_timeout = CLOSE_SECONDS
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -215,7 +215,7 @@ class Picture:
             picture.load()
         except _CORRUPT as error:
             raise _refusal(self._data, error) from error
-        if picture.format == "BMP" and picture.mode == "RGBA" and picture.getextrema()[3] == (0, 0):
+        if picture.format == "BMP" and picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (0, 0):
             return picture.convert("RGB")  # What Windows calls alpha is not used then.
         return picture
 
