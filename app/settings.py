@@ -113,7 +113,9 @@ class Settings(BaseSettings):
     max_requests_per_minute: PositiveInt | None = Field(
         None, description="Most requests of one client in a minute; more are refused with 429. No limit by default."
     )
-    body_seconds: Seconds = Field(60, description="Seconds within which the body of a request must have arrived.")
+    body_seconds: Seconds = Field(
+        60, description="Seconds within which the body of a request must have arrived, and its answer have been read."
+    )
     stop_seconds: PositiveInt = Field(
         15, description="Seconds that admitted requests have to finish once the service is told to stop."
     )
