@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import cv2
 
-from app import memory
 from app.analyzer import Analyzer
 from app.model.backend import Backend, LocalBackend, Model
 from app.model.classifier import Classifier
@@ -32,7 +31,6 @@ def load(settings: Settings) -> Parts:
     Raises:
         StartError: a file is missing or wrong.
     """
-    memory.give_back_large_blocks()
     return Parts(load_detector(settings), local_backend(load_classifier(settings), settings))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from app import memory
 from app.errors import FileTooLarge, InvalidImage, TooManyPixels, UnsupportedFormat
 from app.vision import image_guard
 
@@ -81,6 +82,9 @@ _CORRUPT = (
     struct.error,
 )
 """What Pillow's decoders raise on bytes that are not what their header promises."""
+
+LARGE = 16_000_000
+"""Pixels of a picture whose memory is given back to the system as soon as it is decoded."""
 
 _STRIP = 256
 """Rows that are converted at once."""
@@ -192,6 +196,13 @@ class Picture:
         Raises:
             InvalidImage: it is truncated or corrupt.
         """
+        try:
+            return self._decoded(short_side)
+        finally:
+            if self.width * self.height > LARGE:
+                memory.trim()
+
+    def _decoded(self, short_side: int | None) -> NDArray[np.uint8]:
         with self._open() as picture:
             if short_side is not None and isinstance(picture, JpegImageFile):
                 width, height = picture.size
