@@ -13,7 +13,7 @@ from app import __version__, errors
 from app.bootstrap import Parts, running
 from app.concurrency import Admission, ByteBudget
 from app.emotions import LABELS
-from app.http import problem_details, request_log
+from app.http import description, problem_details, request_log
 from app.http.access import Keys, RateLimit, SocketAccess
 from app.http.head import HeadAsGet
 from app.http.headers import ACCEPTED_HEADERS, EXPOSED_HEADERS
@@ -25,10 +25,6 @@ from app.routers import drawings, info, live, predict
 from app.settings import Settings
 
 _LOG = logging.getLogger("uvicorn.error")
-
-_DESCRIPTION = """Finds the faces in a picture and names the expression that each shows.
-
-An expression is what a face shows, not what a person feels. Nothing that is sent is stored."""
 
 
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
@@ -55,8 +51,10 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
     app = FastAPI(
         title="Facial expression service",
-        description=_DESCRIPTION,
+        description=description.TEXT,
         version=__version__,
+        openapi_tags=description.TAGS,
+        generate_unique_id_function=description.operation_id,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -68,6 +66,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app.state.live_sessions = asyncio.Semaphore(settings.max_live)
     _add_middleware(app, settings, metrics)
     problem_details.install(app)
+    description.install(app)
     _include_routers(app, settings)
     app.mount("/static", static_files(info.STATIC), name="static")
     return app
@@ -95,12 +94,8 @@ def _include_routers(app: FastAPI, settings: Settings) -> None:
     rates = [] if limit is None else [Depends(limit)]
     keys = Keys(settings.api_keys, limit)
     asked = [Depends(keys)] if settings.api_keys else []
-    refusals: list[type[errors.ServiceError]] = []
-    if rates:
-        refusals.append(errors.TooManyRequests)
-    if asked:
-        refusals.append(errors.KeyRequired)
-    guards: dict[str, Any] = {"dependencies": [*asked, *rates], "responses": problem_details.responses(*refusals)}
+    refusals = problem_details.responses(errors.KeyRequired, errors.TooManyRequests)
+    guards: dict[str, Any] = {"dependencies": [*asked, *rates], "responses": refusals}
     app.include_router(predict.router, **guards)  # First, because routes are tried in order.
     app.include_router(drawings.router, **guards)
     app.include_router(info.public)

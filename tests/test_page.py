@@ -445,7 +445,7 @@ def test_swagger_ui_sends_a_picture(page: Page, service: str, picture: FilePaylo
 
 def test_swagger_ui_sends_a_batch(page: Page, service: str, picture: FilePayload, trouble: list[str]) -> None:
     operation = _tried_out(page, service, "/predict/batch")
-    operation.get_by_role("button", name="Add string item").click()
+    operation.get_by_role("button", name="Add a picture").click()
     inputs = operation.locator("input[type=file]")
     expect(inputs).to_have_count(2)
     for number in range(2):
@@ -460,9 +460,19 @@ def test_swagger_ui_sends_a_batch(page: Page, service: str, picture: FilePayload
 
 
 def _tried_out(page: Page, service: str, path: str) -> Locator:
-    """A POST operation of Swagger UI, unfolded and ready to be filled in."""
+    """A POST operation of Swagger UI, unfolded, which is ready to be filled in."""
     page.goto(f"{service}/docs")
     operation = page.locator(".opblock-post").filter(has=page.locator(f'[data-path="{path}"]'))
     operation.locator(".opblock-summary-control").click()
-    operation.get_by_role("button", name="Try it out").click()
     return operation
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_the_description_can_be_read_in_any_light(page: Page, service: str, colours: Any, trouble: list[str]) -> None:
+    page.emulate_media(color_scheme=colours)
+    for path in ("docs", "redoc"):
+        page.goto(f"{service}/{path}")
+        expect(page.get_by_text("Answer one picture").locator("visible=true").first).to_be_visible()
+    page.goto(f"{service}/docs")
+    expect(page.locator("html")).to_have_class(re.compile("dark-mode") if colours == "dark" else re.compile("^$"))
+    assert trouble == []

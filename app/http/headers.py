@@ -14,6 +14,11 @@ SECURITY_HEADERS = {
 }
 """Scripts and styles come from files alone; a Space on Hugging Face is shown inside a frame of that site."""
 
+INLINE_STYLES = SECURITY_HEADERS["Content-Security-Policy"].replace(
+    "style-src 'self'", "style-src 'self' 'unsafe-inline'"
+)
+"""The policy for Redoc, which makes its styles while it runs."""
+
 EXPOSED_HEADERS = (
     "X-Request-ID",
     "Retry-After",

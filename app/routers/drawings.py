@@ -60,6 +60,7 @@ def _picture(description: str, *media_types: str) -> dict[int | str, dict[str, A
 
 @router.post(
     "/predict/annotated",
+    summary="Draw the answer over the picture",
     response_class=Response,
     openapi_extra=ONE_FILE_BODY,
     responses={
@@ -80,6 +81,7 @@ async def predict_annotated(
 
 @router.post(
     "/explain",
+    summary="Show what speaks for a label",
     response_class=Response,
     openapi_extra=ONE_FILE_BODY,
     dependencies=[Depends(_check_explains)],

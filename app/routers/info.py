@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from app import __version__
 from app.emotions import EMOTIONS, LABELS
 from app.errors import ModelStopped
+from app.http.headers import INLINE_STYLES
 from app.http.metrics import CONTENT_TYPE
 from app.http.problem_details import responses
 from app.model.card import Card
@@ -28,7 +29,7 @@ monitoring = APIRouter(tags=["info"])
 """What monitoring reads at its own pace: keys are asked for, the rate is not limited."""
 
 
-@public.get("/", response_model=Service, responses={200: {"content": {"text/html": {}}}})
+@public.get("/", summary="Name and version", response_model=Service, responses={200: {"content": {"text/html": {}}}})
 async def root(response: Response, accept: Annotated[str, Header()] = "") -> Service | FileResponse:
     """Name, version and where to go from here; a browser gets the demo page."""
     if "text/html" in accept:
@@ -43,7 +44,9 @@ async def demo() -> FileResponse:
     return FileResponse(_PAGE)
 
 
-@public.get("/health", responses={503: {"model": Health, "description": "It cannot serve."}})
+@public.get(
+    "/health", summary="The state in detail", responses={503: {"model": Health, "description": "It cannot serve."}}
+)
 async def health(response: Response, analyzer: AnalyzerDep, backend: BackendDep) -> Health:
     """Whether the service can answer pictures, in detail; 503 when it cannot."""
     healthy = backend.alive and analyzer.finds_faces
@@ -58,14 +61,14 @@ async def health(response: Response, analyzer: AnalyzerDep, backend: BackendDep)
     )
 
 
-@public.get("/livez", responses=responses(ModelStopped))
+@public.get("/livez", summary="Whether the process lives", responses=responses(ModelStopped))
 async def livez(backend: BackendDep) -> Alive:
     """Whether the process is worth keeping: it answers, and its model has neither died nor hung."""
     backend.check_alive()
     return Alive()
 
 
-@public.get("/readyz", responses=responses(ModelStopped))
+@public.get("/readyz", summary="Whether pictures can be sent", responses=responses(ModelStopped))
 async def readyz(analyzer: AnalyzerDep, backend: BackendDep) -> Ready:
     """Whether pictures can be sent now: the model is loaded, warm and running, and faces can be found."""
     backend.check_alive()
@@ -74,7 +77,7 @@ async def readyz(analyzer: AnalyzerDep, backend: BackendDep) -> Ready:
     return Ready()
 
 
-@router.get("/emotions")
+@router.get("/emotions", summary="The seven labels")
 async def emotions(backend: BackendDep) -> Emotions:
     """The seven labels in the order of the model's outputs, with how well the model tells each."""
     evaluation = backend.card.evaluation
@@ -93,13 +96,18 @@ async def emotions(backend: BackendDep) -> Emotions:
     )
 
 
-@router.get("/model")
+@router.get("/model", summary="The model's card")
 async def model(backend: BackendDep) -> Card:
     """The model's card: what it takes, how it was trained and how well it does."""
     return backend.card
 
 
-@monitoring.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@monitoring.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
+)
 async def metrics(metrics: MetricsDep) -> Response:
     """What the service counts, in Prometheus' text format."""
     return Response(metrics.text(), media_type=CONTENT_TYPE)
@@ -109,3 +117,9 @@ async def metrics(metrics: MetricsDep) -> Response:
 async def docs() -> FileResponse:
     """Swagger UI, from this service's own files."""
     return FileResponse(STATIC / "docs.html")
+
+
+@public.get("/redoc", include_in_schema=False)
+async def redoc() -> FileResponse:
+    """Redoc, from this service's own files."""
+    return FileResponse(STATIC / "redoc.html", headers={"Content-Security-Policy": INLINE_STYLES})

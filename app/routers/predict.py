@@ -43,7 +43,12 @@ async def _selection(
 SelectionDep = Annotated[Selection, Depends(_selection)]
 
 
-@router.post("/predict", openapi_extra=ONE_FILE_BODY, responses=responses(*PICTURE_ERRORS, *COMMON_ERRORS))
+@router.post(
+    "/predict",
+    summary="Answer one picture",
+    openapi_extra=ONE_FILE_BODY,
+    responses=responses(*PICTURE_ERRORS, *COMMON_ERRORS),
+)
 async def predict(upload: OneFile, selection: SelectionDep) -> Prediction:
     """Find the faces of one picture and the expression that each shows.
 
@@ -55,6 +60,7 @@ async def predict(upload: OneFile, selection: SelectionDep) -> Prediction:
 
 @router.post(
     "/predict/batch",
+    summary="Answer several pictures",
     openapi_extra=MANY_FILES_BODY,
     responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *COMMON_ERRORS),
 )

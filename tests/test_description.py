@@ -1,0 +1,55 @@
+"""The OpenAPI description: its examples are what the service answers, its names are good ones for generated clients."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.http.description import EXAMPLES
+from app.main import create_app
+from bench.examples import examples
+
+DESCRIPTION = create_app().openapi()
+OPERATIONS: list[tuple[str, dict[str, Any]]] = [
+    (path, operation) for path, operations in DESCRIPTION["paths"].items() for operation in operations.values()
+]
+PUBLIC = {"/", "/health", "/livez", "/readyz"}
+
+
+def check_same(one: Any, other: Any) -> None:
+    """Equal but for what differs between machines: times, and the last digits of probabilities."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert set(one) == set(other)
+        for key in set(one) - {"timings_ms"}:
+            check_same(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for first, second in zip(one, other, strict=True):
+            check_same(first, second)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, abs=0.02)
+    else:
+        assert one == other
+
+
+@pytest.mark.slow
+def test_the_examples_are_what_the_service_answers() -> None:
+    check_same(examples(), json.loads(EXAMPLES.read_text()))
+
+
+def test_every_answer_in_json_has_an_example() -> None:
+    for path, operation in OPERATIONS:
+        content = operation["responses"]["200"]["content"]
+        if "application/json" in content:
+            assert content["application/json"]["example"], path
+
+
+def test_operations_have_names_and_errors() -> None:
+    names = [operation["operationId"] for _, operation in OPERATIONS]
+    assert len(names) == len(set(names))
+    assert {"predict", "predict_batch", "predict_annotated", "explain", "emotions"} <= set(names)
+    for path, operation in OPERATIONS:
+        assert operation["summary"]
+        assert ({"401", "429"} <= set(operation["responses"])) == (path not in PUBLIC)
+    assert "HTTPValidationError" not in json.dumps(DESCRIPTION)
