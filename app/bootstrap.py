@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import cv2
 
+from app import memory
 from app.analyzer import Analyzer
 from app.model.backend import Backend, LocalBackend, Model
 from app.model.classifier import Classifier
@@ -31,6 +32,7 @@ def load(settings: Settings) -> Parts:
     Raises:
         StartError: a file is missing or wrong.
     """
+    memory.configure()
     return Parts(load_detector(settings), local_backend(load_classifier(settings), settings))
 
 
