@@ -21,6 +21,7 @@ USER 1000
 FROM base AS full
 COPY requirements.lock .
 RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
-COPY models models
+COPY models/emotion_vgg16.json models/emotion_vgg16.keras models/emotion_vgg16.tflite models/
+COPY models/face_detection_full_range_sparse.tflite models/face_detection_full_range_sparse.LICENSE models/
 COPY app app
 USER 1000

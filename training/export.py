@@ -1,20 +1,24 @@
 """Turn a finished training run into the model that is served: fold BatchNorm and temperature, write file and card.
 
-    python -m training.export --run runs/full --data public_test.npz --training training_*.npz
+    python -m training.export --run runs/full --data public_test.npz --training training_*.npz --version 2.0.0
+    python -m training.export --data public_test.npz --version 2.0.1 --test emotion_vgg16-2.0.0.json
 
-The temperature and both thresholds are fitted on the given rows, which must be PublicTest, never the test set.
+The temperature and both thresholds are fitted on the given rows, which must be PublicTest, never the test set. Without
+`--run` the weights, thresholds and variants stay as they are; what the card says is measured again. `--test` is what
+`python -m training.evaluate --name PrivateTest --json` printed for the version in the file's name.
 """
 
 import argparse
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model.card import Card, Variant, digest
+from app.model.card import Card, Figures, Variant, digest
 from app.model.classifier import Classifier, pruned_network
 from app.vision.preprocess import model_input
 from training import dataset, evaluate, network, page, plots
@@ -55,7 +59,9 @@ def fit_plausible(probabilities: NDArray[np.float32], labels: NDArray[np.int64])
     return float(np.floor(float(scores[max(rank - 1, 0)]) * 1e4) / 1e4)
 
 
-def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, version: str) -> Card:
+def export(
+    run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, version: str, test: Path | None = None
+) -> Card:
     """Write the model, its card and its training pictures' fingerprints; returns the card, with all figures."""
     trained = network.load(run)
     logits = trained.predict(model_input(dataset.luma(rows)), batch_size=evaluate.BATCH, verbose=0)["expression"]
@@ -63,10 +69,10 @@ def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, ver
     plain = network.fold(trained, temperature)
     out.parent.mkdir(parents=True, exist_ok=True)
     plain.save(out)
-    seen = np.unique(dataset.fingerprints(training))
-    np.save(dataset.seen_path(out), seen)
-    predict = evaluate.predictor(keras.models.load_model(out, compile=False))
-    probabilities = predict(rows)
+    pack(out)
+    np.save(dataset.seen_path(out), np.unique(dataset.fingerprints(training)))
+    write_int8(out, training)
+    probabilities = evaluate.predictor(plain)(rows)
     card = Card(
         name=out.stem,
         version=version,
@@ -78,11 +84,25 @@ def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, ver
         gflop_needed=round(network.gflop(pruned_network(plain)), 2),
         training=_stages(run),
         evaluation={},
+        int8_sha256=digest(Card.int8_path_of(out)),
     )
-    card.evaluation = evaluate.evaluate(probabilities, rows, seen, card, "PublicTest")
+    return measure(card, rows, out, test)
+
+
+def measure(card: Card, rows: dataset.Rows, out: Path, test: Path | None) -> Card:
+    """Measure what the card says of a model file, and write it; returns the card."""
+    model = keras.models.load_model(out, compile=False)
+    predict = evaluate.predictor(model)
+    probabilities = predict(rows)
+    card.evaluation = evaluate.evaluate(probabilities, rows, dataset.read_seen(out), card, "PublicTest")
+    card.tested_version = None
+    if test is not None:
+        card.tested_version = test.stem.removeprefix(f"{card.name}-")
+        figures = json.loads(test.read_text())["evaluation"]
+        card.evaluation |= {name: Figures.model_validate(one) for name, one in figures.items()}
     card.robustness = evaluate.measure_robustness(predict, rows, "PublicTest")
-    write_int8(out, training)
-    card.int8_sha256 = digest(Card.int8_path_of(out))
+    card.served = evaluate.measure_served(model, rows)
+    card.channels = network.channels(model)
     card.write(out)
     card.forms = {
         "bfloat16": _measured(Classifier(out, precision="bfloat16"), rows, probabilities),
@@ -90,6 +110,15 @@ def export(run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, ver
     }
     card.write(out)
     return card
+
+
+def pack(model: Path) -> None:
+    """Deflate a `.keras` file, in which Keras only stores, and leave the times out: the same weights, the same file."""
+    with ZipFile(model) as stored:
+        members = {name: stored.read(name) for name in stored.namelist()}
+    with ZipFile(model, "w", ZIP_DEFLATED, compresslevel=9) as packed:
+        for name, content in members.items():
+            packed.writestr(ZipInfo(name), content, ZIP_DEFLATED, 9)
 
 
 def write_int8(model: Path, training: dataset.Rows) -> None:
@@ -146,23 +175,34 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="folder of the finished run")
+    parser.add_argument("--run", type=Path, help="folder of the finished run")
     parser.add_argument(
         "--data", nargs="+", required=True, help="PublicTest rows, for calibration and the card's figures"
     )
-    parser.add_argument("--training", nargs="+", required=True, help="the training rows, to tell their copies apart")
+    parser.add_argument("--training", nargs="+", help="with --run: the training rows, to tell their copies apart")
     parser.add_argument("--out", type=Path, default=Path("models/emotion_vgg16.keras"))
     parser.add_argument("--version", required=True)
+    parser.add_argument(
+        "--test", type=Path, help="<name>-<version>.json: PrivateTest's figures, as their owner has them"
+    )
     arguments = parser.parse_args()
     rows = dataset.load(*arguments.data, usage="PublicTest")
-    training = dataset.load(*arguments.training, usage="Training")
-    card = export(arguments.run, rows, training, arguments.out, arguments.version)
+    out: Path = arguments.out
+    if arguments.run:
+        training = dataset.load(*arguments.training, usage="Training")
+        card = export(arguments.run, rows, training, out, arguments.version, arguments.test)
+    else:
+        pack(out)
+        card = Card.model_validate_json(Card.path_of(out).read_bytes())
+        card.version, card.sha256 = arguments.version, digest(out)
+        measure(card, rows, out, arguments.test)
     for one in card.evaluation.values():
         print(evaluate.report(one))
     if card.robustness is not None:
         print(evaluate.report_robustness(card.robustness))
-        plots.draw(card.evaluation["PublicTest"], card.robustness, arguments.out.parent)
-        page.write(arguments.out)
+        print(evaluate.report_served(card.served))
+        plots.draw(card.evaluation["PublicTest"], card.robustness, out.parent)
+        page.write(out)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from app.emotions import LABELS
+from app.model.classifier import pruned_network
 from app.vision.preprocess import INPUT_SIZE
 from training.dataset import VOTE_NAMES
 
@@ -218,6 +219,12 @@ def gflop(plain: keras.Model) -> float:
             places = np.prod(layer.output.shape[1:]) / bias.shape[0]
             operations += 2 * places * np.prod(kernel.shape)
     return operations / 1e9
+
+
+def channels(plain: keras.Model) -> dict[str, tuple[int, int]]:
+    """By layer of a served network: how many channels can change an answer, and how many there are."""
+    alive = {layer.name: layer.bias.shape[0] for layer in pruned_network(plain).layers if layer.weights}
+    return {layer.name: (alive[layer.name], layer.bias.shape[0]) for layer in plain.layers if layer.weights}
 
 
 def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:

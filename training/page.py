@@ -6,7 +6,7 @@ python -m training.page
 import argparse
 from pathlib import Path
 
-from app.model.card import Card, Figures, LabelFigures, Robustness, read_card
+from app.model.card import Card, Figures, LabelFigures, Robustness, Served, read_card
 from app.vision import blazeface
 from training.dataset import CLEAR_VOTES
 from training.network import HIDDEN
@@ -16,8 +16,15 @@ _PAGE = """# {name} {version}
 A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that names the expression shown on a face. Input: one
 face, {side}x{side} pixels, grey over three channels, 0 to 1, as `app.vision.preprocess` prepares it. Output: seven
 probabilities. SHA-256 of the file: `{sha256}`.
-It takes {gflop:.2f} GFLOP for a face, of which {needed:.2f} can change the answer: the service leaves out the channels
-that all following layers multiply by zero.
+
+The graph is VGG16's, but a part of it does no work. {alive} of its {channels} channels can change an answer; the others
+are multiplied by zero in every following layer, because the network was trained at half the resolution and then laid
+out as VGG16. Of {gflop:.2f} GFLOP for a face, {needed:.2f} are needed. The service leaves the other channels out when it
+loads the model, and its answers stay the same.
+
+| Layer | Channels that work | of |
+| --- | --- | --- |
+{layers}
 
 Written by `python -m training.page` from [{name}.json]({name}.json).
 `python -m training.evaluate --data public_test.npz` measures every figure again, also on your own faces.
@@ -25,8 +32,10 @@ Written by `python -m training.page` from [{name}.json]({name}.json).
 ## Protocol
 
 Trained on FER-2013's Training split and its FER+ votes, on nothing else. PublicTest chose among runs, fitted the
-temperature ({temperature}) and both thresholds. PrivateTest was not at hand: no choice depends on it. {seen} PublicTest
-pictures are copies of Training pictures, so accuracy is given with and without them. One crop, no averaging over views.
+temperature ({temperature}) and both thresholds. {seen} PublicTest pictures are copies of Training pictures, so accuracy
+is given with and without them. One crop, no averaging over views.
+
+{test}
 
 ## Accuracy
 
@@ -61,6 +70,14 @@ to the 48 px of the training data before it is enlarged to {side}.
 
 ![Robustness](robustness.png)
 
+## As served
+
+{served_count} faces of PublicTest, each set into a picture of 600x600 pixels and answered as the service answers
+pictures, so that detection is judged with the classifier. Around each face are its own edge pixels, blurred; faces in
+photographs are found more often.
+
+{served}
+
 ## Faster forms
 
 {forms}
@@ -93,6 +110,12 @@ other than for medical or safety reasons.
 """
 
 
+_TESTED = """PrivateTest was not at hand in development: no choice depends on it. Its owner measured it once, on the finished
+version {version}."""
+
+_NOT_TESTED = "PrivateTest was not at hand: no choice depends on it, and this version is not yet tested on it."
+
+
 def text(card: Card) -> str:
     """The page of a card that has figures of PublicTest."""
     sets = list(card.evaluation.values())
@@ -106,10 +129,14 @@ def text(card: Card) -> str:
         side=card.input.shape[0],
         sha256=card.sha256,
         detector_sha256=blazeface.SHA256,
+        alive=sum(alive for alive, _ in card.channels.values()),
+        channels=sum(every for _, every in card.channels.values()),
+        layers="\n".join(f"| {name} | {alive} | {every} |" for name, (alive, every) in card.channels.items()),
         gflop=card.gflop,
         needed=card.gflop_needed,
         temperature=card.temperature,
-        seen=main.count - sets[-1].count,
+        test=_NOT_TESTED if card.tested_version is None else _TESTED.format(version=card.tested_version),
+        seen=main.count - card.evaluation["PublicTest without copies of training pictures"].count,
         names=" | ".join(one.data for one in sets),
         dashes=" --- |" * len(sets),
         headline="\n".join(_headline(sets)),
@@ -125,6 +152,8 @@ def text(card: Card) -> str:
         robust_count=robustness.count,
         robust_accuracy=_percent(robustness.accuracy),
         corruptions="\n".join(_corruptions(robustness)),
+        served_count=card.served[0].count,
+        served="\n".join(_served(card.served)),
         forms="\n".join(_forms(card)),
         colour=_percent(robustness.same_answer["colour"]),
         upscaled=_percent(robustness.same_answer["upscaled to 300 px"]),
@@ -146,6 +175,7 @@ def _headline(sets: list[Figures]) -> list[str]:
         "Accuracy": [_percent(one.accuracy) for one in sets],
         "95 % interval (Wilson)": [" to ".join(map(_percent, one.accuracy_interval_95)) for one in sets],
         "Macro-F1": [f"{one.macro_f1:.3f}" for one in sets],
+        "Balanced accuracy": [_percent(one.balanced_accuracy) for one in sets],
         "Agreement with the FER+ crowd's top vote": [
             "" if one.crowd_agreement is None else f"{_percent(one.crowd_agreement)} of {one.crowd_count}"
             for one in sets
@@ -179,6 +209,18 @@ def _corruptions(one: Robustness) -> list[str]:
         "| Change | Accuracy |",
         "| --- | --- |",
         *(f"| {name} | {_percent(accuracy)} |" for name, accuracy in one.corruptions.items()),
+    ]
+
+
+def _served(results: list[Served]) -> list[str]:
+    return [
+        "| Side of the face | Found | Found and right | Right of the found |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {_percent(one.size)} of the picture's | {_percent(one.found)} | {_percent(one.right)} "
+            f"| {_percent(one.accuracy)} |"
+            for one in results
+        ),
     ]
 
 

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from app.emotions import LABELS
 from app.errors import StartError
@@ -78,6 +78,11 @@ class Figures(BaseModel):
     )
     plausible_size: float = Field(description="Mean number of plausible labels.")
 
+    @computed_field(description="Mean recall of the labels.")  # type: ignore[prop-decorator]
+    @property
+    def balanced_accuracy(self) -> float:
+        return round(sum(one.recall for one in self.labels.values()) / len(self.labels), 4)
+
 
 class Robustness(BaseModel):
     """Accuracy on a fixed part of one set, after changes to its 48x48 faces that keep the expression."""
@@ -87,6 +92,16 @@ class Robustness(BaseModel):
     accuracy: float = Field(description="Without any change.")
     corruptions: dict[str, float] = Field(description="Accuracy by corruption.")
     same_answer: dict[str, float] = Field(description="Share of unchanged top labels by form of the same face.")
+
+
+class Served(BaseModel):
+    """Faces set into pictures, found and named as the service does."""
+
+    size: float = Field(description="Side of the face, as a share of the picture's.")
+    count: int
+    found: float = Field(description="Share of the faces that are found.")
+    right: float = Field(description="Share of all that are found and named right.")
+    accuracy: float = Field(description="Share of the found ones that are named right.")
 
 
 class Variant(BaseModel):
@@ -121,7 +136,14 @@ class Card(BaseModel):
     )
     training: list[dict[str, Any]] = Field(description="Flags of each training stage, in order.")
     evaluation: dict[str, Figures] = Field(description="Figures by name of the set.")
+    tested_version: str | None = Field(
+        None, description="Of the model that PrivateTest's figures are of; its owner measured them, once."
+    )
     robustness: Robustness | None = None
+    served: list[Served] = Field([], description="On a part of PublicTest, through detection.")
+    channels: dict[str, tuple[int, int]] = Field(
+        {}, description="By layer: channels that can change an answer, and all of them."
+    )
     int8_sha256: str | None = Field(None, description="Of the int8 variant's file.")
     forms: dict[str, Variant] = Field({}, description="Faster variants of the model: `bfloat16`, `int8`.")
 
