@@ -1,46 +1,71 @@
-"""`python -m app` serves on the configured host and port. Says in one line why it cannot."""
+"""The service and its commands.
 
-import signal
+    python -m app --port 9000
+    python -m app predict holiday/ --csv > holiday.csv
+    python -m app bulk pictures/ --out results.csv
+    python -m app card
+
+Serves where no command is named. Each command has its own --help.
+"""
+
+import argparse
 import sys
+from collections.abc import Callable, Sequence
 
-import uvicorn
-from pydantic import ValidationError
-
-from app.bootstrap import load
-from app.errors import StartError
-from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
-from app.live_session import MAX_FRAME_BYTES
-from app.main import create_app
-from app.settings import Settings, complaints
+Words = Sequence[str]
 
 
-def main() -> None:
-    """Run the server until it is told to stop."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
+def serve(words: Words) -> int:
+    """Serve over HTTP."""
+    from app import serve  # noqa: PLC0415
+
+    return serve.main(words)
+
+
+def predict(words: Words) -> int:
+    """Answer pictures, videos and folders of them without a server."""
+    from app import cli  # noqa: PLC0415
+
+    return cli.main(words)
+
+
+def bulk(words: Words) -> int:
+    """Answer millions of pictures, so that a stopped job goes on."""
     try:
-        settings = Settings()
-        parts = load(settings)
-    except ValidationError as error:
-        sys.exit("\n".join(f"Cannot start: {complaint}" for complaint in complaints(error)))
-    except StartError as error:
-        sys.exit(f"Cannot start: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    uvicorn.run(
-        create_app(settings, parts),
-        host=settings.host,
-        port=settings.port,
-        loop="asyncio",  # Not whichever is installed.
-        http=http_protocol(body_seconds=settings.body_seconds),
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        ws=WebSocketProtocol,
-        ws_max_size=MAX_FRAME_BYTES,
-        ws_per_message_deflate=False,  # Frames are compressed already, and what is packed may unpack to any size.
-        timeout_graceful_shutdown=settings.stop_seconds,
-        access_log=False,  # Every request has its line already.
-        server_header=False,
+        from jobs import bulk  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "jobs":
+            raise
+        sys.stderr.write("Cannot go on: bulk jobs are in the repository; they are not installed here.\n")
+        return 2
+    return bulk.main(words)
+
+
+def card(words: Words) -> int:
+    """Print what the model is and how well it does."""
+    from app import card  # noqa: PLC0415
+
+    return card.main(words)
+
+
+COMMANDS: dict[str, Callable[[Words], int]] = {"serve": serve, "predict": predict, "bulk": bulk, "card": card}
+
+
+def main() -> int:
+    """Run a command; returns the exit status. What a command does not need is not imported."""
+    name, *words = sys.argv[1:] or ["serve"]
+    if name.startswith("-") and name not in ("-h", "--help"):
+        name, words = "serve", sys.argv[1:]
+    parser = argparse.ArgumentParser(
+        "python -m app",
+        usage="%(prog)s [COMMAND] [OPTION ...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
+    parser.epilog = "commands:\n" + "\n".join(f"  {one:<9}{run.__doc__}" for one, run in COMMANDS.items())
+    return COMMANDS[parser.parse_args([name]).command](words)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

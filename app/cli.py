@@ -1,23 +1,27 @@
 """Faces and their expressions in files, without a server.
 
-    python -m app.cli photo.jpg clip.mp4 folder/
-    python -m app.cli --csv --every 0.5s --plot clip.png clip.mp4 > clip.csv
+    python -m app predict photo.jpg clip.mp4 folder/
+    python -m app predict --csv --every 0.5s --plot clip.png clip.mp4 > clip.csv
+    curl -s https://example.org/photo.jpg | python -m app predict --json -
 
 Prints a table, JSON Lines or CSV, in the order of the arguments and of the names in a folder. The settings are those of
 the service. Exit status: 0 when every file was answered (a picture without a face is), 1 when one could not be, 2 when
-nothing could be done, 130 when interrupted.
+nothing could be done or there was nothing to do, 130 when interrupted.
 """
 
 import argparse
 import asyncio
-import csv
 import json
 import logging
 import math
+import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import textwrap
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
+from io import TextIOWrapper
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -25,30 +29,23 @@ from typing import NamedTuple, TextIO
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from app import rows
 from app.analyzer import EVERY_FACE, Analyzer, Selection, Source
-from app.bootstrap import running
+from app.bootstrap import load, running
 from app.concurrency import TASKS_PER_THREAD, ordered_map
-from app.emotions import LABELS
 from app.errors import NoFace, ServiceError, StartError
+from app.inputs import STDIN, InputFile, PassedOver, files
+from app.quiet import quiet
 from app.schemas import Prediction
-from app.settings import Settings, complaints
+from app.settings import Settings, colours_wanted, complaints
+from app.table import WIDTH, Table
 from app.vision import chart, video
 from app.vision.chart import Moment, Timeline
-from app.vision.decoder import is_picture
 
 MAX_PANELS = 20
 """Videos in one plot."""
 
-
-class InputFile(NamedTuple):
-    """A file to answer: where it is, and where its drawings go inside their folder."""
-
-    path: Path
-    drawing: Path
-
-    @property
-    def is_video(self) -> bool:
-        return video.is_video(self.path.name)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Task(NamedTuple):
@@ -60,7 +57,7 @@ class Task(NamedTuple):
     error: tuple[str, str] | None = None
 
 
-class Row(NamedTuple):
+class Outcome(NamedTuple):
     """What came out: a prediction, or an error's code and words."""
 
     task: Task
@@ -72,45 +69,51 @@ class Row(NamedTuple):
         return self.error is not None and self.error[0] != NoFace.code
 
 
-Write = Callable[[Row], None]
+Write = Callable[[Outcome], None]
 
 
-def files(paths: list[Path]) -> Iterator[InputFile]:
-    """Files in the order of `paths`; those of a folder by name, with its folders' inside."""
-    for path in paths:
-        if path.is_dir():
-            drawings = Path(path.resolve().name)
-            for file in files_in(path, lambda name: is_picture(name) or video.is_video(name)):
-                yield InputFile(file, drawings / file.relative_to(path))
-        else:
-            yield InputFile(path, Path(path.name))
+class Tally:
+    """What came out so far."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self._pictures = 0
+        self._frames = 0
+        self._without = 0
+        self._faces: Counter[str] = Counter()
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        task = outcome.task
+        self.failed += outcome.failed
+        self._frames += task.time is not None
+        self._pictures += task.time is None and not task.file.is_video
+        self._without += outcome.error is not None and not outcome.failed
+        self._faces.update(face.emotion for face in (outcome.prediction.faces if outcome.prediction else ()))
+
+    def __str__(self) -> str:
+        labels = ", ".join(f"{number} {label}" for label, number in self._faces.most_common())
+        frames = f" and {_counted(self._frames, 'frame')} of videos" if self._frames else ""
+        words = f"{_counted(self._pictures, 'picture')}{frames}, {_counted(self._faces.total(), 'face')}"
+        ends = [f": {labels}" if labels else ""]
+        if self._without:
+            ends.append(f"; {self._without} without a face")
+        if self.failed:
+            ends.append(f"; {self.failed} without an answer")
+        return "".join([words, *ends])
 
 
-def files_in(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
-    """Files whose names are wanted, by name; those of the folders inside too.
-
-    Hidden entries and links to folders are passed over. A folder that cannot be listed is given itself: reading it as a
-    file tells why.
-    """
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        yield folder
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            yield from files_in(entry, wanted)
-        elif wanted(entry.name):
-            yield entry
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-async def tasks(paths: list[Path], every: video.SamplingStep, max_bytes: int) -> AsyncIterator[Task]:
+async def tasks(given: Iterator[InputFile], every: video.SamplingStep, max_bytes: int) -> AsyncIterator[Task]:
     """Everything to answer, read one at a time when it is asked for."""
-    for file in files(paths):
+    for file in given:
         try:
-            if file.is_video and file.path.stat():
+            if file.content is not None:
+                yield Task(file, None, file.content)
+            elif file.is_video and file.path.stat():
                 frames = video.sampled_frames(file.path, every)
                 while (frame := await asyncio.to_thread(next, frames, None)) is not None:
                     yield Task(file, frame.time, frame.pixels)
@@ -127,22 +130,24 @@ def _read(path: Path, most: int) -> bytes:
         return stream.read(most)
 
 
-def worker(analyzer: Analyzer, folder: Path | None, faces: Selection) -> Callable[[Task], Awaitable[Row]]:
+def worker(analyzer: Analyzer, folder: Path | None, faces: Selection) -> Callable[[Task], Awaitable[Outcome]]:
     """What is done with one task: its selected faces answered, and drawn into `folder` if there is one."""
     used: set[Path] = set()
 
-    async def work(task: Task) -> Row:
+    async def work(task: Task) -> Outcome:
         if task.error is not None:
-            return Row(task, None, task.error)
+            return Outcome(task, None, task.error)
         path = None if folder is None else _unused(folder, task, used)
         try:
             if path is None:
-                return Row(task._replace(picture=b""), (await analyzer.analyze(task.picture, faces)).prediction, None)
+                return Outcome(
+                    task._replace(picture=b""), (await analyzer.analyze(task.picture, faces)).prediction, None
+                )
             prediction, drawing = await analyzer.annotate(task.picture, "JPEG", faces)
         except ServiceError as error:
-            return Row(task._replace(picture=b""), None, (error.code, str(error)))
+            return Outcome(task._replace(picture=b""), None, (error.code, str(error)))
         await asyncio.to_thread(_write_file, path, drawing)
-        return Row(task._replace(picture=b""), prediction, None)
+        return Outcome(task._replace(picture=b""), prediction, None)
 
     return work
 
@@ -162,43 +167,35 @@ def _write_file(path: Path, data: bytes) -> None:
 
 
 def table(out: TextIO) -> Write:
-    """Rows for people: one line a face, or the reason why there is none."""
-    out.write(f"{'emotion':<10}{'confidence':>10}  {'plausible':<28}  {'box':<20}{'time':>9}  file\n")
+    """A table for people."""
+    shown = Table(out, out.isatty() and colours_wanted())
+    last: InputFile | None = None
 
-    def write(row: Row) -> None:
-        time = "" if row.task.time is None else f"{row.task.time:.2f} s"
-        if row.error is not None:
-            code, words = row.error
-            state, reason = ("no face", "") if code == NoFace.code else ("error", f": {words}")
-            out.write(f"{state:<72}{time:>9}  {row.task.file.path}{reason}\n")
-        for face in row.prediction.faces if row.prediction else []:
-            box = face.face_coordinates
-            place = f"{box.width}x{box.height}+{box.x}+{box.y}"
-            likely = ", ".join(face.plausible[1:]) or "-"
-            confidence = f"{face.confidence:.0%}{' ' if face.certain else '?'}"
-            line = f"{face.emotion:<10}{confidence:>10}  {likely:<28}  {place:<20}{time:>9}  {row.task.file.path}"
-            out.write(f"{line}\n")
+    def write(outcome: Outcome) -> None:
+        nonlocal last
+        task = outcome.task
+        if task.file is not last:
+            shown.file(str(task.file.path))
+            last = task.file
+        if outcome.error is not None:
+            code, words = outcome.error
+            shown.words("no face" if code == NoFace.code else f"error: {words}", task.time)
+        if outcome.prediction is not None:
+            shown.faces(outcome.prediction.faces, task.time)
 
     return write
 
 
 def csv_rows(out: TextIO) -> Write:
     """One line a face, and one for each picture without; the header names the columns."""
-    writer = csv.writer(out, lineterminator="\n")
-    box = ("x", "y", "width", "height")
-    answers = ("emotion", "confidence", "certain", "plausible")
-    writer.writerow(["file", "time", "face", *answers, *box, "detection", "angle", *LABELS, "code"])
+    writer = rows.csv_writer(out)
 
-    def write(row: Row) -> None:
-        start = [row.task.file.path, "" if row.task.time is None else f"{row.task.time:.3f}"]
-        if row.error is not None:
-            writer.writerow([*start, *[""] * (11 + len(LABELS)), row.error[0]])
-        for number, face in enumerate(row.prediction.faces if row.prediction else []):
-            coordinates = [getattr(face.face_coordinates, side) for side in box]
-            probabilities = [f"{face.probabilities[label]:.4f}" for label in LABELS]
-            answer = [face.emotion, f"{face.confidence:.4f}", int(face.certain), " ".join(face.plausible)]
-            found = [f"{face.detection:.4f}", "" if face.angle is None else face.angle]
-            writer.writerow([*start, number, *answer, *coordinates, *found, *probabilities, ""])
+    def write(outcome: Outcome) -> None:
+        file, time = str(outcome.task.file.path), outcome.task.time
+        if outcome.error is not None:
+            writer.writerow(rows.refused(file, *outcome.error, time=time))
+        if outcome.prediction is not None:
+            writer.writerows(rows.answered(file, outcome.prediction, time))
 
     return write
 
@@ -206,45 +203,54 @@ def csv_rows(out: TextIO) -> Write:
 def json_lines(out: TextIO) -> Write:
     """One JSON object a picture or frame, as `/predict` answers it, or with `error` and `code`."""
 
-    def write(row: Row) -> None:
-        body: dict[str, object] = {"file": str(row.task.file.path), "time": row.task.time}
-        if row.prediction is not None:
-            body |= row.prediction.model_dump(include={"faces", "image"})
-        elif row.error is not None:
-            body |= {"error": row.error[1], "code": row.error[0]}
+    def write(outcome: Outcome) -> None:
+        body: dict[str, object] = {"file": str(outcome.task.file.path), "time": outcome.task.time}
+        if outcome.prediction is not None:
+            body |= outcome.prediction.model_dump(include={"faces", "image"})
+        elif outcome.error is not None:
+            body |= {"error": outcome.error[1], "code": outcome.error[0]}
         out.write(json.dumps(body) + "\n")
 
     return write
 
 
-async def run(options: argparse.Namespace, settings: Settings) -> bool:
+async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> bool:
     """Answer everything and write it to standard output; whether nothing failed."""
     settings = settings.with_unbounded_queue()
     moments: dict[InputFile, list[Moment]] = {}
-    failed = False
-    async with running(settings) as (analyzer, _):
+    tally, passed_over = Tally(), PassedOver()
+    with quiet():
+        parts = await asyncio.to_thread(load, settings)
+    async with running(settings, parts) as (analyzer, _):
         write = options.form(sys.stdout)
-        given = tasks(options.paths, options.every, settings.max_file_bytes)
+        given = tasks(files(options.paths, stdin, passed_over), options.every, settings.max_file_bytes)
         work = worker(analyzer, options.annotated, selection(options))
-        with tqdm(total=_total(options), unit="picture", disable=None, leave=False) as bar:
-            async with aclosing(ordered_map(work, given, TASKS_PER_THREAD * settings.picture_threads)) as rows:
-                async for row in rows:
-                    failed |= row.failed
+        shown = _shows_progress()
+        with tqdm(total=_total(options) if shown else None, unit="picture", disable=not shown, leave=False) as bar:
+            async with aclosing(ordered_map(work, given, TASKS_PER_THREAD * settings.picture_threads)) as outcomes:
+                async for outcome in outcomes:
+                    tally.add(outcome)
                     with tqdm.external_write_mode(sys.stdout):
-                        write(row)
+                        write(outcome)
                         sys.stdout.flush()
                     bar.update()
-                    if options.plot and row.task.time is not None:
-                        moment = Moment(row.task.time, row.prediction.probabilities if row.prediction else None)
-                        moments.setdefault(row.task.file, []).append(moment)
+                    if options.plot and outcome.task.time is not None:
+                        probabilities = outcome.prediction.probabilities if outcome.prediction else None
+                        moments.setdefault(outcome.task.file, []).append(Moment(outcome.task.time, probabilities))
+    if options.form is table or sys.stderr.isatty():
+        for words in (f"{tally}.", f"Passed over: {passed_over}." if passed_over else ""):
+            sys.stderr.writelines(f"{line}\n" for line in textwrap.wrap(words, WIDTH))
     if options.plot:
         _plot(options.plot, [Timeline(str(file.path), times) for file, times in moments.items()])
-    return not failed
+    return not tally.failed
 
 
-def _total(options: argparse.Namespace) -> int | None:
-    if not sys.stderr.isatty():
-        return None
+def _shows_progress() -> bool:
+    """Whether a bar on standard error stays out of the rows: a pipe may end in the same terminal, a file does not."""
+    return sys.stderr.isatty() and (sys.stdout.isatty() or sys.stdout.seekable())
+
+
+def _total(options: argparse.Namespace) -> int:
     return sum(video.expected_frames(one.path, options.every) if one.is_video else 1 for one in files(options.paths))
 
 
@@ -299,9 +305,14 @@ def _every(text: str) -> video.SamplingStep:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m app.cli", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m app predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures, videos, and folders of them")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="pictures, videos, and folders of them; - is a picture on standard input",
+    )
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", dest="form", action="store_const", const=json_lines, help="print JSON Lines")
     forms.add_argument("--csv", dest="form", action="store_const", const=csv_rows, help="print CSV")
@@ -315,14 +326,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
-    """Run the command; returns the exit status."""
+def _nothing_to_do(paths: Sequence[str]) -> str | None:
+    """Why there is nothing to answer, in a sentence; None where there may be."""
+    if address := next(filter(_ADDRESS.match, paths), None):
+        return f"{address} is an address, and nothing is fetched: give a file, or - for a picture on standard input."
+    passed_over = PassedOver()
+    if next(files(paths, passed_over=passed_over), None) is not None:
+        return None
+    others = f"; there are {passed_over}" if passed_over else ""
+    return f"There is no picture and no video in {', '.join(paths)}{others}."
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command on its arguments, the process' own when None; returns the exit status."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly.
-    options = _parser().parse_args()
+    options = _parser().parse_args(words)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # Names of files are bytes.
     try:
-        return 0 if asyncio.run(run(options, Settings())) else 1
+        settings = Settings()
+        if reason := _nothing_to_do(options.paths):
+            sys.stderr.write(f"{reason}\n")
+            return 2
+        stdin = sys.stdin.buffer.read(settings.max_file_bytes + 1) if STDIN in options.paths else b""
+        return 0 if asyncio.run(run(options, settings, stdin)) else 1
     except KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")
         return 130

@@ -152,3 +152,8 @@ class Settings(BaseSettings):
 def complaints(error: ValidationError) -> list[str]:
     """What is wrong with the environment, a line for each fault."""
     return [": ".join([*(f"setting {name}" for name in one["loc"]), one["msg"]]) for one in error.errors()]
+
+
+def colours_wanted() -> bool:
+    """Whether whoever runs this lets a terminal be written to in colours: https://no-color.org."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"

@@ -1,7 +1,7 @@
 """Expressions in millions of pictures.
 
-    python -m jobs.bulk pictures/ --out results.parquet
-    python -m jobs.bulk 'shards/*.tar' --out results.parquet --engine ray --report report.html
+    python -m app bulk pictures/ --out results.parquet
+    python -m app bulk 'shards/*.tar' --out results.parquet --engine ray --report report.html
 
 SOURCE is a folder, a glob, a tar archive, or @FILE with a path on each line. A job that was stopped goes on where it
 was when the same command is given again: what is finished lies in OUT.parts until OUT itself is complete. The settings
@@ -13,7 +13,7 @@ import argparse
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from app.cli import add_selection, selection
 from app.errors import NoFace, StartError
+from app.quiet import quiet
 from app.settings import Settings, complaints
 from jobs import report, rows
 from jobs.sources import Plan, PlanError, plan
@@ -36,7 +37,9 @@ Engine = Callable[[Plan, Settings], Iterator[int]]
 
 def local(job: Plan, settings: Settings) -> Iterator[int]:
     """The engine in this process."""
-    with Worker(settings, job.selection) as worker:
+    with quiet():
+        loaded = Worker(settings, job.selection)
+    with loaded as worker:
         for shard in job.open_shards():
             yield worker.answer(job.names(shard), job.part(shard))
 
@@ -62,9 +65,9 @@ def run(job: Plan, engine: Engine, settings: Settings) -> None:
     rows.merge(job.parts(), job.out)
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        "python -m jobs.bulk", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m app bulk", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", metavar="SOURCE", help="a folder, a glob, a tar archive, or @FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="results, .parquet or .csv")
@@ -72,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shard", type=int, default=SHARD, metavar="N", help="pictures of one shard")
     add_selection(parser)
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="counts and contact sheets")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.out.suffix not in (".parquet", ".csv"):
         parser.error("--out must end in .parquet or .csv")
     if arguments.shard < 1:
@@ -82,9 +85,9 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> int:
-    """Run the command; returns the exit status."""
-    arguments = _arguments()
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command on its arguments, the process' own when None; returns the exit status."""
+    arguments = _arguments(words)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         settings = Settings()

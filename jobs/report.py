@@ -8,22 +8,23 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import PurePath
 
 from PIL import Image
 
 from app.analyzer import face_pixels
-from app.emotions import EMOTIONS, LABELS
+from app.emotions import EMOTIONS, LABELS, Emotion
 from app.errors import ServiceError
+from app.rows import Row
 from app.settings import Settings
 from app.vision.decoder import Picture
 from app.vision.geometry import Box
-from jobs.rows import Row
 from jobs.sources import UNREADABLE, read
 
 SHEET = 24
 """Faces on a contact sheet: those of the highest confidence."""
 
-THUMBNAIL = 96
+THUMBNAIL = 160
 """Side of a face on a contact sheet, in pixels."""
 
 
@@ -77,23 +78,28 @@ def summarize(rows: Iterable[Row]) -> Summary:
 
 def page(summary: Summary, settings: Settings) -> str:
     """An HTML page that stands alone; the faces on it are read from their pictures again."""
-    total = summary.faces.total()
-    figures = "".join(
-        f"<tr><th>{emotion.emoji} {emotion.name}</th><td>{summary.faces[emotion.name]}</td>"
-        f"<td>{summary.faces[emotion.name] / total if total else 0:.1%}</td>"
-        f"<td>{summary.certain[emotion.name]}</td>"
-        f'<td class="wide"><meter max="{max(summary.faces.values(), default=1)}" '
-        f'value="{summary.faces[emotion.name]}"></meter></td></tr>'
-        for emotion in EMOTIONS
-    )
+    figures = "".join(_figures(emotion, summary) for emotion in EMOTIONS)
     codes = "".join(f"<tr><th>{html.escape(code)}</th><td>{number}</td></tr>" for code, number in summary.codes.items())
     sheets = "".join(
-        f"<h2>{emotion.emoji} {emotion.name}</h2><p>The most confident of {summary.faces[emotion.name]}.</p>"
-        f'<div class="sheet">{_faces(summary.best[emotion.name], settings)}</div>'
+        f'<h2 style="border-color: {emotion.colour}">{emotion.emoji} {emotion.name}</h2>'
+        f"<p>The most confident of {summary.faces[emotion.name]}.</p>"
+        f'<div class="sheet" style="--colour: {emotion.colour}">{_faces(summary.best[emotion.name], settings)}</div>'
         for emotion in EMOTIONS
         if summary.best[emotion.name]
     )
-    return _PAGE.format(pictures=summary.pictures, faces=total, figures=figures, codes=codes, sheets=sheets)
+    return _PAGE.format(
+        pictures=summary.pictures, faces=summary.faces.total(), figures=figures, codes=codes, sheets=sheets
+    )
+
+
+def _figures(emotion: Emotion, summary: Summary) -> str:
+    faces = summary.faces[emotion.name]
+    share = faces / max(summary.faces.total(), 1)
+    return (
+        f"<tr><th>{emotion.emoji} {emotion.name}</th><td>{faces}</td><td>{share:.1%}</td>"
+        f"<td>{summary.certain[emotion.name]}</td>"
+        f'<td><div class="bar"><div style="width: {share:.2%}; background: {emotion.colour}"></div></div></td></tr>'
+    )
 
 
 def _faces(best: list[tuple[float, int, Row]], settings: Settings) -> str:
@@ -107,14 +113,16 @@ def _face(row: Row, settings: Settings) -> str:
         box = Box(row["x"], row["y"], row["width"], row["height"])
         face = face_pixels(picture, box, THUMBNAIL, row["angle"] or 0)
     except (*UNREADABLE, ServiceError):
-        return f'<p title="{words}">The picture is gone.</p>'
+        return f'<figure title="{words}"><p>The picture is gone.</p>{_caption(row)}</figure>'
     stream = io.BytesIO()
     Image.fromarray(face).resize((THUMBNAIL, THUMBNAIL)).save(stream, "JPEG", quality=80)
     data = base64.b64encode(stream.getvalue()).decode()
-    return (
-        f'<figure title="{words}"><img src="data:image/jpeg;base64,{data}" alt="{words}">'
-        f"<figcaption>{row['confidence']:.0%}{'' if row['certain'] else '?'}</figcaption></figure>"
-    )
+    return f'<figure title="{words}"><img src="data:image/jpeg;base64,{data}" alt="{words}">{_caption(row)}</figure>'
+
+
+def _caption(row: Row) -> str:
+    name = html.escape(PurePath(row["file"]).name)
+    return f"<figcaption>{row['confidence']:.0%}{'' if row['certain'] else '?'}<br>{name}</figcaption>"
 
 
 _PAGE = """<!doctype html>
@@ -127,15 +135,18 @@ _PAGE = """<!doctype html>
   body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; }}
   th {{ text-align: left; font-weight: 400; padding-right: 2rem; }}
   td {{ text-align: right; padding-left: 1.5rem; font-variant-numeric: tabular-nums; }}
-  meter {{ width: 16rem; }}
-  .sheet {{ display: flex; flex-wrap: wrap; gap: 0.5rem; }}
-  figure {{ margin: 0; text-align: center; font-size: 0.8rem; }}
-  img {{ display: block; border-radius: 6px; }}
+  .bar {{ width: 16rem; height: 0.8rem; border-radius: 6px; background: #8883; overflow: hidden; }}
+  .bar div {{ height: 100%; }}
+  h2 {{ border-left: 0.5rem solid #888; padding-left: 0.75rem; }}
+  .sheet {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: 1rem; }}
+  figure {{ margin: 0; width: 160px; font-size: 0.8rem; overflow-wrap: anywhere; }}
+  figure > :first-child {{ width: 160px; box-sizing: border-box; }}
+  img {{ display: block; border-radius: 6px; border-bottom: 4px solid var(--colour); }}
 </style>
 <h1>Expressions in {pictures} pictures</h1>
 <p>{faces} faces. This is what faces show, not what people feel.</p>
 <table>
-  <tr><th>Label</th><td>Faces</td><td>Share</td><td>Certain</td><td></td></tr>
+  <tr><th>Label</th><td>Faces</td><td>Share</td><td>Certain</td><td>of 100%</td></tr>
   {figures}
 </table>
 <h2>Without an answer</h2>

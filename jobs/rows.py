@@ -1,7 +1,4 @@
-"""One row a face: what a bulk job writes, as CSV or Parquet, in parts that are merged at the end.
-
-A picture without a face, and one that could not be answered, has one row with a `code`.
-"""
+"""The rows of a bulk job, as CSV or Parquet, in parts that are merged at the end."""
 
 import csv
 import os
@@ -10,28 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.emotions import LABELS
-from app.schemas import Prediction
-
-Row = dict[str, Any]
-
-_TYPES: dict[str, str] = {
-    "file": "string",
-    "face": "int32",
-    **dict.fromkeys(("x", "y", "width", "height"), "int32"),
-    "emotion": "string",
-    "confidence": "float64",
-    **dict.fromkeys(LABELS, "float64"),
-    "certain": "bool",
-    "plausible": "string",
-    "detection": "float64",
-    "angle": "float64",
-    "model": "string",
-    "code": "string",
-    "error": "string",
-}
-
-COLUMNS = tuple(_TYPES)
+from app.rows import TYPES, Row, csv_writer
 
 _FROM_TEXT: dict[str, Callable[[str], Any]] = {
     "int32": int,
@@ -39,29 +15,6 @@ _FROM_TEXT: dict[str, Callable[[str], Any]] = {
     "bool": lambda text: text == "True",
     "string": str,
 }
-
-
-def answered(file: str, prediction: Prediction) -> Iterator[Row]:
-    """The rows of a picture with faces, largest first."""
-    for number, face in enumerate(prediction.faces):
-        yield {
-            "file": file,
-            "face": number,
-            **face.face_coordinates.model_dump(),
-            "emotion": face.emotion,
-            "confidence": face.confidence,
-            **face.probabilities,
-            "certain": face.certain,
-            "plausible": " ".join(face.plausible),
-            "detection": face.detection,
-            "angle": face.angle,
-            "model": f"{prediction.model.name} {prediction.model.version}",
-        }
-
-
-def refused(file: str, code: str, words: str) -> Row:
-    """The row of a picture without an answer."""
-    return {"file": file, "code": code, "error": words}
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
@@ -74,9 +27,7 @@ def write(path: Path, rows: Iterable[Row]) -> None:
             pyarrow.parquet.write_table(table, unfinished, compression="zstd")
         else:
             with unfinished.open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+                csv_writer(stream).writerows(rows)
 
 
 def merge(parts: Sequence[Path], path: Path) -> None:
@@ -108,7 +59,7 @@ def read(path: Path) -> Iterator[Row]:
         return
     with path.open(newline="", encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
-            yield {name: _FROM_TEXT[_TYPES[name]](text) if text else None for name, text in row.items()}
+            yield {name: _FROM_TEXT[TYPES[name]](text) if text else None for name, text in row.items()}
 
 
 @contextmanager
@@ -128,4 +79,4 @@ def _schema() -> Any:
         "float64": pyarrow.float64(),
         "bool": pyarrow.bool_(),
     }
-    return pyarrow.schema([(name, types[kind]) for name, kind in _TYPES.items()])
+    return pyarrow.schema([(name, types[kind]) for name, kind in TYPES.items()])

@@ -11,6 +11,7 @@ from app.analyzer import EVERY_FACE, Selection
 from app.bootstrap import running
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import ServiceError
+from app.rows import Row, answered, refused
 from app.settings import Settings
 from jobs import rows
 from jobs.sources import Item, items
@@ -41,7 +42,7 @@ class Worker:
 
     async def _answer(self, names: Sequence[str], part: Path) -> int:
         pictures = 0
-        found: list[rows.Row] = []
+        found: list[Row] = []
         given = _given(names, self._settings.max_file_bytes)
         async with aclosing(
             ordered_map(self._rows, given, TASKS_PER_THREAD * self._settings.picture_threads)
@@ -52,13 +53,13 @@ class Worker:
         await asyncio.to_thread(rows.write, part, found)
         return pictures
 
-    async def _rows(self, item: Item) -> list[rows.Row]:
+    async def _rows(self, item: Item) -> list[Row]:
         if item.error is not None:
-            return [rows.refused(item.name, "unreadable", item.error)]
+            return [refused(item.name, "unreadable", item.error)]
         answer = await self._analyzer.attempt(item.data, self._selection)
         if isinstance(answer, ServiceError):
-            return [rows.refused(item.name, answer.code, str(answer))]
-        return list(rows.answered(item.name, answer))
+            return [refused(item.name, answer.code, str(answer))]
+        return list(answered(item.name, answer))
 
 
 async def _given(names: Sequence[str], most_bytes: int) -> AsyncIterator[Item]:

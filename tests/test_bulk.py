@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.analyzer import Selection
+from app.emotions import EMOTIONS
+from app.rows import COLUMNS, Row
 from bench.server import titled
 from jobs import rows
 from jobs.report import summarize
@@ -51,7 +53,7 @@ def pictures(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFact
 
 @contextmanager
 def started(source: str | Path, out: Path, *options: str, **environment: str) -> "Iterator[subprocess.Popen[str]]":
-    command = [*INTERRUPTIBLE, sys.executable, "-m", "jobs.bulk", str(source), "--out", str(out), *options]
+    command = [*INTERRUPTIBLE, sys.executable, "-m", "app", "bulk", str(source), "--out", str(out), *options]
     with subprocess.Popen(
         command, cwd=ROOT, env=ENVIRONMENT | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -77,7 +79,7 @@ def bulk(source: str | Path, out: Path, *options: str) -> tuple[int, str, str]:
     return process.returncode, printed, complaints
 
 
-def check(out: Path, pictures: Path) -> list[rows.Row]:
+def check(out: Path, pictures: Path) -> list[Row]:
     """Every picture has its rows, once; returns them."""
     found = list(rows.read(out))
     first = Counter(row["file"] for row in found if not row["face"])
@@ -95,19 +97,30 @@ def check(out: Path, pictures: Path) -> list[rows.Row]:
 
 @pytest.mark.slow
 def test_a_folder_becomes_rows_in_either_form(pictures: Path, tmp_path: Path) -> None:
-    code, printed, _ = bulk(pictures, tmp_path / "a.parquet", "--shard", "15", "--report", str(tmp_path / "a.html"))
-    assert code == 1  # Some pictures could not be answered.
+    code, printed, words = bulk(pictures, tmp_path / "a.parquet", "--shard", "15", "--report", str(tmp_path / "a.html"))
+    assert (code, words) == (1, "")  # Some pictures could not be answered.
     assert "40 pictures, 36 faces" in printed
     as_parquet = check(tmp_path / "a.parquet", pictures)
     assert bulk(pictures, tmp_path / "a.csv", "--shard", "100")[0] == 1
     as_csv = check(tmp_path / "a.csv", pictures)
     assert as_parquet == as_csv
 
+    command = [sys.executable, "-m", "app", "predict", "--csv", str(pictures)]
+    with (tmp_path / "predicted.csv").open("w") as out:
+        subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, stdout=out, check=False)
+    assert list(rows.read(tmp_path / "predicted.csv")) == as_csv
+    assert (tmp_path / "a.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
+
     report = (tmp_path / "a.html").read_text()
     faces = summarize(as_csv).faces
     assert "40 pictures" in report
     assert len(re.findall(r'<img src="data:image/jpeg;base64,', report)) == min(faces["happy"], 24)
     assert "invalid_image" in report
+    for emotion in EMOTIONS:
+        share = faces[emotion.name] / faces.total()
+        assert f'style="width: {share:.2%}; background: {emotion.colour}"' in report
+    best = max((row for row in as_csv if row["emotion"] == "happy"), key=lambda row: float(row["confidence"]))
+    assert f"<br>{Path(best['file']).name}</figcaption>" in report
     assert "http" not in report
 
 

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import pty
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import termios
 import time
 from io import StringIO
+from itertools import takewhile
 from pathlib import Path
 
 import cv2
@@ -20,18 +23,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.emotions import LABELS
+from app.inputs import PassedOver, files
+from app.rows import COLUMNS, TYPES
+from app.schemas import Face, FaceCoordinates
+from app.table import Table
 from app.vision import chart
 from app.vision.chart import Moment, Timeline
 from app.vision.video import InvalidVideo, SamplingStep, sampled_frames
 from tests.helpers import INTERRUPTIBLE, ROOT, encoded, group
 
-COMMAND = [*INTERRUPTIBLE, sys.executable, "-m", "app.cli"]
-ENVIRONMENT = {**os.environ, "EMOTION_ENGINE": "litert"}  # It starts at once.
-
-
-def own(words: str) -> str:
-    """Standard error without what LiteRT says there."""
-    return "".join(line for line in words.splitlines(keepends=True) if "TensorFlow Lite" not in line)
+COMMAND = [*INTERRUPTIBLE, sys.executable, "-m", "app", "predict"]
+ENVIRONMENT = {**os.environ, "EMOTION_ENGINE": "litert", "TERM": "xterm"}  # That engine starts at once.
 
 
 def cli(*arguments: Path | str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -76,16 +78,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory, astronaut: NDArray[np.uint8
 def test_every_file_has_its_rows_in_order(folder: Path) -> None:
     result = cli(folder, "missing.jpg", folder / "a.jpg", "--csv")
     assert result.returncode == 1
-    assert own(result.stderr) == ""
+    assert result.stderr == ""
     rows = list(csv.DictReader(StringIO(result.stdout)))
     shown = [(Path(row["file"]).name, row["time"], row["emotion"] or row["code"]) for row in rows]
     assert [row for row in shown if row[0] != "group.png"] == [
         ("a.jpg", "", "happy"),
         ("b.png", "", "invalid_image"),
         ("c.png", "", "no_face"),
-        ("clip.mp4", "0.000", "happy"),
-        ("clip.mp4", "1.000", "no_face"),
-        ("clip.mp4", "2.000", "happy"),
+        ("clip.mp4", "0.0", "happy"),
+        ("clip.mp4", "1.0", "no_face"),
+        ("clip.mp4", "2.0", "happy"),
         ("d.mp4", "", "invalid_video"),
         ("missing.jpg", "", "unreadable"),
         ("a.jpg", "", "happy"),
@@ -129,14 +131,134 @@ def test_senseless_selections_are_refused(folder: Path, option: tuple[str, str])
     assert "is not a number from" in result.stderr
 
 
-def test_a_table_for_people_and_a_status_for_scripts(folder: Path) -> None:
-    result = cli(folder / "a.jpg", folder / "c.png")
-    assert result.returncode == 0
-    head, first, second = result.stdout.splitlines()
-    assert head.split() == ["emotion", "confidence", "plausible", "box", "time", "file"]
-    assert first.startswith("happy")
-    assert first.index(str(folder)) == second.index(str(folder)) == head.index("file")
-    assert second.startswith("no face")
+def test_a_table_groups_faces_by_file(folder: Path) -> None:
+    result = cli(folder)
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        str(folder / name) for name in ("a.jpg", "b.png", "c.png", "clip.mp4", "d.mp4", "later/group.png")
+    ]
+    (a,), c, clip = group_of(lines, "a.jpg"), group_of(lines, "c.png"), group_of(lines, "clip.mp4")
+    assert re.fullmatch(r"  \d+,\d+ \d+x\d+ +happy +\d\d%", a)
+    assert c == ["  no face"]
+    assert [line.split()[:2] for line in clip] == [["0.00", "s"], ["1.00", "s"], ["2.00", "s"]]
+    assert "error: " in group_of(lines, "b.png")[0]
+    unsure, sure = group_of(lines, "group.png")
+    assert re.search(r"\?  +\d\d%  or \w+", unsure)
+    assert "?" not in sure
+    words = result.stderr.split()
+    assert " ".join(words).startswith("4 pictures and 3 frames of videos, 5 faces: 4 happy, 1 ")
+    assert "2 without a face; 2 without an answer." in " ".join(words)
+    assert " ".join(words).endswith("Passed over: 1 .txt (such as 'notes.txt').")
+
+
+def group_of(lines: list[str], name: str) -> list[str]:
+    """The lines under a file's name in a table."""
+    start = next(number for number, line in enumerate(lines) if line.endswith(name)) + 1
+    return list(takewhile(lambda line: line.startswith(" "), lines[start:]))
+
+
+def test_a_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "60")
+    out = Terminal()
+    table = Table(out, colours=False)
+    table.file("\N{CJK UNIFIED IDEOGRAPH-4EBA}" * 40 + ".jpg")
+    table.file("\033[31m red.jpg")
+    table.words("error: " + "many words " * 20, 1.0)
+    box = FaceCoordinates(x=10000, y=10000, width=1000, height=1000)
+    face = Face(emotion="surprise", confidence=1, probabilities={}, message="", face_coordinates=box, certain=False,
+                plausible=list(LABELS), detection=1, angle=None, landmarks=None)  # fmt: skip
+    table.faces([face], None)
+    first, second, *words, last = out.getvalue().splitlines()
+    assert first == "..." + "\N{CJK UNIFIED IDEOGRAPH-4EBA}" * 26 + ".jpg"
+    assert second == "?[31m red.jpg"
+    assert " ".join(" ".join(words).split()) == "1.00 s error: " + ("many words " * 20).strip()
+    assert max(map(len, (*words, last))) <= 60
+    assert last.endswith(" ...")
+
+
+@pytest.mark.parametrize("names", [(), ("IMG_1.heic", "IMG_2.HEIC", "notes.txt")])
+@pytest.mark.parametrize("form", [(), ("--csv",)])
+def test_nothing_to_do_is_said(tmp_path: Path, names: tuple[str, ...], form: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    result = cli(tmp_path, *form)
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"There is no picture and no video in {tmp_path}")
+    assert ("2 .heic (such as 'IMG_" in line) == bool(names)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/a.jpg", "https://example.org/a.jpg", "S3://bucket/a.jpg"])
+def test_addresses_are_not_fetched(folder: Path, address: str) -> None:
+    result = cli(folder / "a.jpg", address)
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"{address} is an address, and nothing is fetched")
+
+
+def test_a_picture_on_standard_input(folder: Path, tmp_path: Path) -> None:
+    command = [*COMMAND, "--json", "-", "--annotated", str(tmp_path)]
+    content = (folder / "a.jpg").read_bytes()
+    result = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, input=content, capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    answer = json.loads(result.stdout)
+    assert (answer["file"], answer["faces"][0]["emotion"]) == ("-", "happy")
+    assert (tmp_path / "stdin.jpg").is_file()
+    nothing = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, input=b"", capture_output=True, check=False)
+    assert (nothing.returncode, json.loads(nothing.stdout)["code"]) == (1, "invalid_image")
+
+
+def test_links_to_folders_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.jpg").write_bytes(b"")
+    (tmp_path / "b.jpg").symlink_to("real")
+    (tmp_path / "link").symlink_to("real")
+    passed_over = PassedOver()
+    assert [one.path.name for one in files([str(tmp_path)], passed_over=passed_over)] == ["a.jpg"]
+    assert not passed_over
+
+
+def test_many_endings_are_summed_up() -> None:
+    passed_over = PassedOver()
+    for name in ("a.HEIC", "b.heic", "c.txt", "Makefile", "d.tif", "e.pdf", "f.psd"):
+        passed_over.add(name)
+    assert str(passed_over) == (
+        "2 .heic (such as 'a.HEIC'), 1 .txt (such as 'c.txt'), 1 without an ending (such as 'Makefile'), "
+        "1 .tif (such as 'd.tif'), 2 more"
+    )
+
+
+def test_names_that_are_no_text_are_rows_too(tmp_path: Path) -> None:
+    strict = ENVIRONMENT | {"PYTHONIOENCODING": "utf-8:strict"}  # As most languages have it.
+    name = os.fsdecode(b"\xff\033[31m.jpg")
+    (tmp_path / name).write_bytes(b"poison")
+    for form, shown in (("--csv", b"\xff\033[31m.jpg"), ("--json", b"\\udcff\\u001b[31m.jpg"), (None, b"??[31m.jpg")):
+        command = [*COMMAND, str(tmp_path), *([form] if form else [])]
+        result = subprocess.run(command, cwd=ROOT, env=strict, capture_output=True, check=False)
+        assert result.returncode == 1
+        assert shown in result.stdout
+
+
+def test_pandas_reads_the_types(folder: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    words = cli(folder, "--csv").stdout
+    whole = [name for name, kind in TYPES.items() if kind == "int32"]
+    assert whole == ["face", "x", "y", "width", "height"]
+    table = pandas.read_csv(StringIO(words), dtype=dict.fromkeys(whole, "Int64") | {"certain": "boolean"})
+    assert tuple(table.columns) == COLUMNS
+    assert set(table[whole].dtypes.astype(str)) == {"Int64"}
+    faces = table[table["code"].isna()].astype({"certain": "bool"})
+    assert len(faces) == 5
+    assert {row["certain"] for row in csv.DictReader(StringIO(words))} == {"True", "False", ""}
+    assert faces["face"].tolist() == [0, 0, 0, 0, 1]
+    assert faces["confidence"].tolist() == faces[list(LABELS)].max(axis=1).tolist()
+    assert table["time"].dropna().tolist() == [0, 1, 2]
+    assert table["error"].notna().sum() == 4
 
 
 @pytest.mark.slow
@@ -221,12 +343,16 @@ def test_lines_of_a_plot_break_where_there_is_no_face() -> None:
 
 
 def test_a_closed_pipe_is_quiet(folder: Path) -> None:
-    line = " ".join(["exec", *COMMAND, str(folder), str(folder), "--csv"])
-    result = subprocess.run(
-        ["sh", "-c", f"({line}) | head -n 1"], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    assert result.stdout.startswith("file,time,face")
-    assert own(result.stderr) == ""
+    command = [*COMMAND, str(folder), str(folder), "--csv"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"file,time,face")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == -signal.SIGPIPE
 
 
 def test_an_interrupt_ends_it_cleanly(folder: Path) -> None:
@@ -244,16 +370,15 @@ def test_an_interrupt_ends_it_cleanly(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     rest, words = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert own(words) == "Stopped.\n"
+    assert words == "Stopped.\n"
     assert rest[-1:] in ("", "\n")  # No row is cut.
 
 
-def test_a_terminal_gets_a_progress_bar(folder: Path) -> None:
+def on_terminal(*command: str, out: int | None = None) -> tuple[bytes, int]:
+    """What a command writes to a terminal of 80 columns, and its status; `out` takes its standard output instead."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
-    process = subprocess.Popen(
-        [*COMMAND, str(folder), "--csv"], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=theirs
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=theirs if out is None else out, stderr=theirs)
     os.close(theirs)
     shown = b""
     deadline = time.monotonic() + 60
@@ -266,15 +391,61 @@ def test_a_terminal_gets_a_progress_bar(folder: Path) -> None:
             break
         shown += part
     os.close(ours)
-    assert process.wait(timeout=30) == 1
+    return shown, process.wait(timeout=30)
+
+
+def seen(shown: bytes) -> list[str]:
+    """The lines that stay on the screen of a terminal."""
+    lines = []
+    for written in re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).split("\n"):
+        line: list[str] = []
+        for part in written.split("\r"):
+            line[: len(part)] = part
+        lines.append("".join(line).rstrip())
+    return lines
+
+
+def test_a_terminal_gets_a_progress_bar_beside_a_file(folder: Path) -> None:
+    shown, status = on_terminal(*COMMAND, str(folder), "--csv", out=subprocess.DEVNULL)
+    assert status == 1
     assert b"/8 " in shown  # Five files, and three frames of the sixth.
+    assert seen(shown) == [*cli(folder).stderr.splitlines(), ""]
+
+
+def test_the_table_of_a_terminal_has_colours_and_no_trace_of_the_bar(folder: Path) -> None:
+    shown, status = on_terminal(*COMMAND, str(folder))
+    assert status == 1
+    assert b"/8 " in shown
+    piped = cli(folder)
+    assert seen(shown) == [*piped.stdout.splitlines(), *piped.stderr.splitlines(), ""]
+    assert max(map(len, seen(shown))) <= 80
+    assert b"\033[38;5;178mhappy\033[0m" in shown
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        plain, _ = on_terminal("env", f"{name}={value}", *COMMAND, str(folder / "a.jpg"))
+        assert b"happy" in plain
+        assert b"\033[3" not in plain
+    assert "\033" not in piped.stdout
+
+
+def test_a_pipe_that_ends_in_the_terminal_has_no_bar_in_it(folder: Path) -> None:
+    shown, _ = on_terminal("sh", "-c", f"{shlex.join([*COMMAND, str(folder)])} | head -n 2")
+    first, second, *rest = seen(shown)
+    assert first == str(folder / "a.jpg")
+    assert "happy" in second
+    assert b"/8 " not in shown
+    assert all(line == "" for line in rest)
+
+
+@pytest.mark.slow
+def test_the_keras_engine_says_nothing_of_its_own(folder: Path) -> None:
+    assert cli(folder / "a.jpg", "--csv", EMOTION_ENGINE="keras", TF_CPP_MIN_LOG_LEVEL="0").stderr == ""
 
 
 @pytest.mark.slow
 def test_it_says_what_keeps_it_from_starting(folder: Path, tmp_path: Path) -> None:
     missing = cli(folder / "a.jpg", EMOTION_MODEL_PATH=str(tmp_path / "none.keras"))
     assert missing.returncode == 2
-    assert own(missing.stderr).count("\n") == 1
+    assert missing.stderr.count("\n") == 1
     assert "is missing" in missing.stderr
     senseless = cli(folder / "a.jpg", EMOTION_MAX_PIXELS="many")
     assert (senseless.returncode, senseless.stderr.count("\n")) == (2, 1)

@@ -12,10 +12,11 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
+from app.__main__ import COMMANDS
 from app.bootstrap import load
 from app.errors import StartError
 from app.main import create_app
-from app.model.card import Card, digest, read_card
+from app.model.card import NOT_KNOWN, Card, digest, read_card
 from app.model.classifier import Classifier
 from app.settings import Settings
 from app.vision.detector import FaceDetector
@@ -35,9 +36,9 @@ def model(tmp_path: Path) -> Path:
     return copy
 
 
-def start(**settings: str) -> subprocess.CompletedProcess[str]:
+def start(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "EMOTION_HOST": "127.0.0.1", "EMOTION_PORT": str(free_port()), **settings}
-    command = [sys.executable, "-m", "app"]
+    command = [sys.executable, "-m", "app", *words]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -110,6 +111,85 @@ def test_an_unknown_setting_is_refused_in_one_line() -> None:
     (line,) = result.stderr.splitlines()
     assert line.startswith("Cannot start: ")
     assert "EMOTION_MAX_FILS" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [(), ("serve",)])
+def test_the_command_line_comes_before_the_environment(command: tuple[str, ...]) -> None:
+    port = free_port()
+    words = [*command, "--port", str(port), "--host", "127.0.0.1"]
+    environment = os.environ | {"EMOTION_ENGINE": "litert", "EMOTION_HOST": "none.invalid", "EMOTION_PORT": "1"}
+    process = subprocess.Popen([sys.executable, "-m", "app", *words], cwd=ROOT, env=environment)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
+def test_words_that_mean_nothing_are_refused() -> None:
+    for words in (("nonsense",), ("serve", "nonsense"), ("--port", "many"), ("--fast",)):
+        result = start(*words)
+        assert result.returncode == 2, words
+        assert "error: " in result.stderr
+        assert result.stdout == ""
+    result = start("--port", "99999")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("Cannot start: setting port: ")
+
+
+def test_help_names_the_commands() -> None:
+    result = start("--help")
+    assert result.returncode == 0
+    for command in COMMANDS:
+        assert f"\n  {command} " in result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_an_example(command: str) -> None:
+    result = start(command, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"usage: python -m app {command} ")
+    assert f"\n    python -m app {command}" in result.stdout
+
+
+@pytest.mark.parametrize(("module", "command"), [("app.cli", "predict"), ("jobs.bulk", "bulk")])
+def test_commands_are_modules_too(module: str, command: str) -> None:
+    alone = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert alone.stdout == start(command, "--help").stdout
+
+
+def test_the_card_is_printed_in_words() -> None:
+    result = start("card")
+    assert (result.returncode, result.stderr) == (0, "")
+    card = read_card(MODEL)
+    words = " ".join(result.stdout.split())
+    low, high = (f"{100 * end:.1f} %" for end in card.evaluation["PublicTest"].accuracy_interval_95)
+    assert words.startswith(f"{card.name} {card.version} Accuracy on PublicTest, 3589 faces: ")
+    assert f"(95 % interval {low} to {high})" in words
+    for label, figures in card.evaluation["PublicTest"].labels.items():
+        assert re.search(rf"{label} {100 * figures.precision:.1f} % .* {figures.count}\b", words)
+    assert (
+        f"expected calibration error is {100 * card.evaluation['PublicTest'].expected_calibration_error:.1f} %" in words
+    )
+    assert words.endswith(f"Not known: {NOT_KNOWN}")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_a_card_that_cannot_be_read_is_an_error_in_one_line(tmp_path: Path) -> None:
+    for settings in ({"EMOTION_MODEL_PATH": str(tmp_path / "none.keras")}, {"EMOTION_MAX_FILES": "many"}):
+        result = start("card", **settings)
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+
+
+def test_bulk_jobs_may_be_absent(tmp_path: Path) -> None:
+    (tmp_path / "app").symlink_to(ROOT / "app")
+    command = [sys.executable, "-m", "app", "bulk", "pictures", "--out", "a.csv"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "not installed" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ python -m training.page
 """
 
 import argparse
+import textwrap
 from pathlib import Path
 
-from app.model.card import Card, Figures, LabelFigures, Robustness, Served, read_card
+from app.model.card import NOT_KNOWN, Card, Figures, LabelFigures, Robustness, Served, read_card
 from app.vision import blazeface
 from training.dataset import CLEAR_VOTES
 from training.network import HIDDEN
@@ -86,10 +87,7 @@ The `keras` engine computes in bfloat16 where the processor can; the `litert` en
 
 ## Not known
 
-FER-2013 has no demographic labels. How the model fares on people of different age, gender, skin or culture is
-unmeasured, and it should be assumed to be uneven. The labels are noisy: people who look at the pictures often disagree
-with them, most of all on fear and sad. The pictures were collected from the web by keyword, so acted and exaggerated
-expressions prevail. Faces from the side, from far below or above, or partly hidden are not covered.
+{not_known}
 
 ## The face detector
 
@@ -156,6 +154,7 @@ def text(card: Card) -> str:
         served="\n".join(_served(card.served)),
         forms="\n".join(_forms(card)),
         colour=_percent(robustness.same_answer["colour"]),
+        not_known=textwrap.fill(NOT_KNOWN, 120),
         upscaled=_percent(robustness.same_answer["upscaled to 300 px"]),
     )
 

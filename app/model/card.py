@@ -16,6 +16,15 @@ from app.vision.preprocess import INPUT_SIZE
 VARIANT_MARGINS = {"bfloat16": 0.002, "int8": 0.003}
 SAME_ANSWER = 0.99
 
+NOT_KNOWN = (
+    "FER-2013 has no demographic labels. How the model fares on people of different age, gender, skin or culture is "
+    "unmeasured, and it should be assumed to be uneven. The labels are noisy: people who look at the pictures often "
+    "disagree with them, most of all on fear and sad. The pictures were collected from the web by keyword, so acted "
+    "and exaggerated expressions prevail. Faces from the side, from far below or above, or partly hidden are not "
+    "covered."
+)
+"""Of every model that is trained on this data."""
+
 
 class InputSpec(BaseModel):
     """What the network takes."""

@@ -1,0 +1,74 @@
+"""Print the model's card in words: what the model is, how well it does, and what is not known about it.
+
+    python -m app card
+    EMOTION_MODEL_PATH=other.keras python -m app card
+
+`GET /model` answers with every figure.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from pydantic import ValidationError
+
+from app.errors import StartError
+from app.model.card import NOT_KNOWN, Card, Figures, read_card
+from app.settings import Settings, complaints
+from app.table import WIDTH
+
+
+def text(card: Card) -> str:
+    """A card in lines of at most 80 columns."""
+    parts = [f"{card.name} {card.version}"]
+    for figures in card.evaluation.values():
+        parts += [textwrap.fill(sentences, WIDTH) for sentences in _sentences(card, figures)]
+    for figures in list(card.evaluation.values())[:1]:
+        parts += ["\n".join(_labels(figures)), "\n".join(_calibration(figures))]
+    return "\n\n".join([*parts, textwrap.fill(f"Not known: {NOT_KNOWN}", WIDTH)]) + "\n"
+
+
+def _sentences(card: Card, one: Figures) -> Iterator[str]:
+    low, high = one.accuracy_interval_95
+    yield (
+        f"Accuracy on {one.data}, {one.count} faces: {_percent(one.accuracy)} (95 % interval {_percent(low)} to "
+        f"{_percent(high)}). Answers with a confidence of {card.certain_from} or more count as certain: "
+        f"{_percent(one.certain_share)} of all, of which {_percent(one.certain_accuracy)} are right. The expected "
+        f"calibration error is {_percent(one.expected_calibration_error)}."
+    )
+
+
+def _labels(one: Figures) -> Iterator[str]:
+    yield f"{one.data:<12}{'precision':>12}{'recall':>12}{'F1':>12}{'faces':>12}"
+    for label, row in one.labels.items():
+        yield f"  {label:<10}{_percent(row.precision):>12}{_percent(row.recall):>12}{row.f1:>12.3f}{row.count:>12}"
+
+
+def _calibration(one: Figures) -> Iterator[str]:
+    yield f"{one.data:<12}{'confidence':>12}{'right':>12}{'faces':>12}"
+    for part in one.calibration:
+        yield f"{'':<12}{_percent(part.confidence):>12}{_percent(part.accuracy):>12}{part.count:>12}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m app card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args(words)
+    try:
+        settings = Settings()
+        card = read_card(settings.model_path, "int8" if settings.engine == "litert" else None)
+    except ValidationError as error:
+        sys.stderr.write("".join(f"Cannot go on: {reason}\n" for reason in complaints(error)))
+        return 2
+    except StartError as error:
+        sys.stderr.write(f"Cannot go on: {error}\n")
+        return 2
+    sys.stdout.write(text(card))
+    return 0

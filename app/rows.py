@@ -1,0 +1,68 @@
+"""One row a face, as CSV and Parquet hold it: for the command line and bulk jobs.
+
+A picture without a face, and one that could not be answered, has one row with a `code`.
+"""
+
+import csv
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from app.emotions import LABELS
+from app.schemas import Prediction
+
+Row = dict[str, Any]
+
+TYPES: dict[str, str] = {
+    "file": "string",
+    "time": "float64",
+    "face": "int32",
+    **dict.fromkeys(("x", "y", "width", "height"), "int32"),
+    "emotion": "string",
+    "confidence": "float64",
+    **dict.fromkeys(LABELS, "float64"),
+    "certain": "bool",
+    "plausible": "string",
+    "detection": "float64",
+    "angle": "float64",
+    "model": "string",
+    "code": "string",
+    "error": "string",
+}
+"""Each column's type, as Arrow names it, in their order; any value but that of `file` may be absent."""
+
+COLUMNS = tuple(TYPES)
+
+
+def answered(file: str, prediction: Prediction, time: float | None = None) -> Iterator[Row]:
+    """The rows of a picture with faces, largest first; `time` is a frame's, in seconds from the start of its video."""
+    for number, face in enumerate(prediction.faces):
+        yield {
+            "file": file,
+            "time": _rounded(time),
+            "face": number,
+            **face.face_coordinates.model_dump(),
+            "emotion": face.emotion,
+            "confidence": face.confidence,
+            **face.probabilities,
+            "certain": face.certain,
+            "plausible": " ".join(face.plausible),
+            "detection": face.detection,
+            "angle": face.angle,
+            "model": f"{prediction.model.name} {prediction.model.version}",
+        }
+
+
+def refused(file: str, code: str, words: str, time: float | None = None) -> Row:
+    """The row of a picture without an answer."""
+    return {"file": file, "time": _rounded(time), "code": code, "error": words}
+
+
+def csv_writer(out: TextIO) -> "csv.DictWriter[str]":
+    """A writer of rows to a text stream, which has its header already."""
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    return writer
+
+
+def _rounded(time: float | None) -> float | None:
+    return None if time is None else round(time, 3)

@@ -1,0 +1,65 @@
+"""Serve over HTTP on the configured host and port. Says in one line why it cannot.
+
+    python -m app serve
+    python -m app serve --host 127.0.0.1 --port 9000
+    EMOTION_ENGINE=litert python -m app serve
+
+Every other setting is an environment variable, see README_API.md.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+from pydantic import ValidationError
+
+from app.bootstrap import load
+from app.errors import StartError
+from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
+from app.live_session import MAX_FRAME_BYTES
+from app.main import create_app
+from app.settings import Settings, complaints
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m app serve",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("--host", help="address to listen on, instead of EMOTION_HOST")
+    parser.add_argument("--port", type=int, help="port to listen on, instead of EMOTION_PORT")
+    return parser
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the server until it is told to stop; returns the exit status."""
+    options = _parser().parse_args(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
+    try:
+        settings = Settings(**vars(options))
+        parts = load(settings)
+    except ValidationError as error:
+        sys.exit("\n".join(f"Cannot start: {complaint}" for complaint in complaints(error)))
+    except StartError as error:
+        sys.exit(f"Cannot start: {error}")
+    except KeyboardInterrupt:
+        return 130
+    uvicorn.run(
+        create_app(settings, parts),
+        host=settings.host,
+        port=settings.port,
+        loop="asyncio",  # Not whichever is installed.
+        http=http_protocol(body_seconds=settings.body_seconds),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        ws=WebSocketProtocol,
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,  # Frames are compressed already, and what is packed may unpack to any size.
+        timeout_graceful_shutdown=settings.stop_seconds,
+        access_log=False,  # Every request has its line already.
+        server_header=False,
+    )
+    return 0
