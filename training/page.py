@@ -20,8 +20,8 @@ probabilities. SHA-256 of the file: `{sha256}`.
 
 The graph is VGG16's, but a part of it does no work. {alive} of its {channels} channels can change an answer; the others
 are multiplied by zero in every following layer, because the network was trained at half the resolution and then laid
-out as VGG16. Of {gflop:.2f} GFLOP for a face, {needed:.2f} are needed. The service leaves the other channels out when it
-loads the model, and its answers stay the same.
+out as VGG16. Of {gflop:.2f} GFLOP for a face, {needed:.2f} are needed. The service leaves the other channels out when
+it loads the model, and its answers stay the same.
 
 | Layer | Channels that work | of |
 | --- | --- | --- |
@@ -108,8 +108,8 @@ other than for medical or safety reasons.
 """
 
 
-_TESTED = """PrivateTest was not at hand in development: no choice depends on it. Its owner measured it once, on the finished
-version {version}."""
+_TESTED = """PrivateTest was not at hand in development: no choice depends on it. Its owner measured it once, on version
+{version}."""
 
 _NOT_TESTED = "PrivateTest was not at hand: no choice depends on it, and this version is not yet tested on it."
 
