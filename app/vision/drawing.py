@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from app.emotions import EMOTIONS
 from app.schemas import Face, ImageSize
@@ -43,6 +43,7 @@ _LONGEST = 16_000
 _QUALITY = 90
 _HEAT_TINTS = (225, 20, 30), (30, 80, 235)
 _HEAT_OPACITY = 0.75
+_HEAT_COLOUR = 0.5  # Of a face under heat: red lips must not look like heat.
 _SCALE_GREY = 190
 
 
@@ -109,13 +110,15 @@ def draw_heat(pixels: Pixels, heat: NDArray[np.float32], side: int = HEAT_SIDE) 
         side: of the face in the drawing, in pixels.
 
     Returns:
-        RGB, `side` wide and `SCALE_HEIGHT` higher than that: the face in its colours, under red where something speaks
-        for the label and under blue where it speaks against it, the more opaque the more it counts within this face.
+        RGB, `side` wide and `SCALE_HEIGHT` higher than that: the face in pale colours, under red where something
+        speaks for the label and under blue where it speaks against it, the more opaque the more it counts within this
+        face.
     """
     fine = cv2.resize(heat, (side, side), interpolation=cv2.INTER_CUBIC)
     share = np.asarray(fine / max(float(np.abs(fine).max()), 1e-6), np.float32)
     picture = Image.new("RGB", (side, side + SCALE_HEIGHT), _INK)
-    picture.paste(_tinted(np.asarray(_resized(pixels, side, side)), share))
+    face = ImageEnhance.Color(_resized(pixels, side, side)).enhance(_HEAT_COLOUR)
+    picture.paste(_tinted(np.asarray(face), share))
     text = SCALE_HEIGHT // 3
     bar = np.full((text // 2, side - 2 * text, 3), _SCALE_GREY, np.uint8)
     picture.paste(_tinted(bar, np.linspace(-1, 1, bar.shape[1], dtype=np.float32)), (text, side + text // 2))
