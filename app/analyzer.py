@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.emotions import EMOTIONS, LABELS
-from app.errors import InvalidRequest, NoFace, NotSupported, OutOfMemory, ServiceError
-from app.model.backend import Backend, Crop, Probabilities
+from app.errors import InvalidRequest, NoFace, OutOfMemory, ServiceError
+from app.model.backend import MAX_BATCH, Backend, Crop, Probabilities
+from app.model.occlusion import evidence, occluded
 from app.observer import Observer
 from app.schemas import Face, FaceCoordinates, ImageSize, LandmarkPoint, Landmarks, ModelName, Prediction, Timings
 from app.vision import drawing
@@ -83,7 +84,7 @@ class Explanation:
     """Which parts of a face speak for a label.
 
     Attributes:
-        image: PNG file of the face with heat over it.
+        image: PNG file of the face with heat over it, and the scale.
         face: that was explained.
         number: of the face, 0 for the largest.
         label: that was explained.
@@ -198,15 +199,6 @@ class Analyzer:
 
         return prediction, await self._in_pool(draw)
 
-    def check_explains(self) -> None:
-        """Refuse early, before a picture is read.
-
-        Raises:
-            NotSupported: the model cannot tell which parts of a face speak for a label.
-        """
-        if not self._backend.explains:
-            raise NotSupported("Explanations need gradients, which only the keras engine computes.")
-
     async def explain(
         self,
         source: Source,
@@ -224,17 +216,18 @@ class Analyzer:
 
         Raises:
             InvalidRequest: the picture has fewer faces, or none there.
-            NotSupported: see `check_explains`.
             As `analyze` otherwise.
         """
-        self.check_explains()
         found = await self._find(source, selection)
         number = _number(found.faces, which)
         place, crop = found.faces[number], found.crops[number]
-        (probabilities,) = await self._backend.classify([crop])
-        face = self._described(place, probabilities)
+        crops = await self._in_pool(lambda: list(occluded(crop)))
+        probabilities: list[Probabilities] = []
+        for start in range(0, len(crops), MAX_BATCH):  # Other pictures come in between.
+            probabilities.extend(await self._backend.classify(crops[start : start + MAX_BATCH]))
+        face = self._described(place, probabilities[0])
         label = label or face.emotion
-        heat = await self._backend.explain(crop, LABELS.index(label))
+        heat = evidence(np.stack(probabilities), LABELS.index(label))
 
         def draw() -> bytes:
             pixels = face_pixels(found.picture, place.box, drawing.HEAT_SIDE, place.roll or 0)

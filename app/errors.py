@@ -84,10 +84,6 @@ class NoFace(ServiceError):
     status, code, title = 400, "no_face", "No face was found"
 
 
-class NotSupported(ServiceError):
-    status, code, title = 501, "not_supported", "This service cannot do that as it is set up"
-
-
 class Overloaded(ServiceError):
     status, code, title, retry_after = 503, "overloaded", "The service is busy", 1
 

@@ -28,7 +28,7 @@ from ray.serve.handle import DeploymentHandle
 from app.bootstrap import Parts, load_classifier, load_detector, local_backend
 from app.errors import ModelStopped, Overloaded
 from app.main import create_app
-from app.model.backend import MAX_BATCH, Crop, Heat, Probabilities
+from app.model.backend import MAX_BATCH, Crop, Probabilities
 from app.model.card import Card, read_card
 from app.settings import Settings
 from app.vision.preprocess import model_input
@@ -73,15 +73,6 @@ class Model:
         """uint8 [n, 96, 96] -> float32 [n, 7]."""
         return np.stack(await self._backend.classify(list(model_input(faces))))
 
-    async def explain(self, face: Luma, label: int) -> Heat:
-        """As `Backend.explain`, of uint8 [96, 96]."""
-        return await self._backend.explain(model_input(face), label)
-
-    async def explains(self) -> bool:
-        """Whether `explain` works; raises ModelStopped where the model has hung."""
-        self._backend.check_alive()
-        return self._backend.explains
-
     def check_health(self) -> None:
         """Raise where the model has hung; Ray then replaces the replica."""
         self._backend.check_alive()
@@ -89,8 +80,6 @@ class Model:
 
 class Remote:
     """The model's deployment as the backend of a service."""
-
-    explains = False
 
     def __init__(self, model: DeploymentHandle, card: Card, most_queued: int) -> None:
         """
@@ -110,7 +99,7 @@ class Remote:
             raise ModelStopped("The model does not answer at the moment.")
 
     async def start(self, on_batch: Callable[[int], None] | None = None) -> None:
-        self.explains = await self._model.explains.remote()
+        await self._model.check_health.remote()
         self.alive = True
         self._health = asyncio.create_task(self._check_health())
 
@@ -128,19 +117,15 @@ class Remote:
             raise Overloaded(_FULL)
         self.queued += len(crops)
         try:
-            answers: Floats = await self._ask(self._model.classify, _luma(np.stack(crops)))
-            return answers
+            return await self._ask(_luma(np.stack(crops)))
         finally:
             self.queued -= len(crops)
 
-    async def explain(self, crop: Crop, label: int, /) -> Heat:
-        heat: Heat = await self._ask(self._model.explain, _luma(crop), label)
-        return heat
-
-    async def _ask(self, method: DeploymentHandle, *arguments: Any) -> Any:
+    async def _ask(self, faces: Luma) -> Floats:
         for _ in range(_TRIES):
             try:
-                return await method.remote(*arguments)
+                answers: Floats = await self._model.classify.remote(faces)
+                return answers
             except BackPressureError as error:
                 raise Overloaded(_FULL) from error
             except _LOST:
@@ -151,7 +136,7 @@ class Remote:
         while True:
             try:
                 async with asyncio.timeout(10 * _HEALTH_SECONDS):
-                    await self._model.explains.remote()
+                    await self._model.check_health.remote()
                 self.alive = True
             except (*_LOST, BackPressureError, TimeoutError):
                 self.alive = False
@@ -159,8 +144,8 @@ class Remote:
 
 
 def _luma(crops: Floats) -> Luma:
-    """What `app.vision.preprocess.model_input` made the crops from: a twelfth of the bytes, so few that Ray sends those
-    of a face in the call itself.
+    """What `app.vision.preprocess.model_input` made the crops from, or the nearest to it where a part is hidden: a
+    twelfth of the bytes, so few that Ray sends those of a face in the call itself.
     """
     return np.asarray(np.rint(crops[..., 0] * 255), np.uint8)
 

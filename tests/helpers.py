@@ -98,8 +98,6 @@ def check_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, 
 class Moody:
     """A model without a network, that keeps what it sees and raises what it is told to."""
 
-    explains = False
-
     def __init__(self) -> None:
         self.card: Card = read_card(Settings().model_path)
         self.mood: BaseException | None = None
@@ -110,9 +108,6 @@ class Moody:
         if self.mood is not None:
             raise self.mood
         return np.tile(np.array([0, 0, 0, 1, 0, 0, 0], np.float32), (len(crops), 1))
-
-    def explain(self, crop: NDArray[np.float32], label: int, /) -> NDArray[np.float32]:
-        return np.full((6, 6), label / 10, np.float32)
 
 
 def parts(model: Model | None = None, **options: Any) -> Parts:

@@ -1,6 +1,8 @@
 """From a picture to labelled faces, with a model that does what it is told."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 from app.analyzer import Analyzer, Selection
 from app.emotions import LABELS
 from app.errors import InvalidImage, NoFace, Overloaded, ServiceError, TooManyPixels
+from app.model.backend import MAX_BATCH
+from app.model.occlusion import GRID
 from app.observer import Observer
 from app.schemas import Prediction
 from app.vision.decoder import Limits
@@ -149,3 +153,34 @@ async def test_an_attempt_is_refused_by_what_it_runs_within(portrait: bytes) -> 
     async with analyzing(observer) as analyzer:
         assert isinstance(await analyzer.attempt(portrait, within=Full()), Overloaded)
     assert observer.told == ["overloaded"]
+
+
+class Held(Moody):
+    """Keeps the first batch until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy, self.free = threading.Event(), threading.Event()
+
+    def predict(self, crops: Sequence[NDArray[np.float32]] | NDArray[np.float32], /) -> NDArray[np.float32]:
+        self.busy.set()
+        assert self.free.wait(10)
+        return super().predict(crops)
+
+
+async def test_others_come_in_between_the_parts_of_an_explanation(portrait: bytes) -> None:
+    model = Held()
+    detector, backend = parts(model)
+    await backend.start()
+    with ThreadPoolExecutor(1) as pool:
+        analyzer = Analyzer(detector, backend, pool, Limits(10**7, 10**7))
+        explaining = asyncio.create_task(analyzer.explain(portrait))
+        assert await asyncio.to_thread(model.busy.wait, 10)
+        other = asyncio.create_task(backend.classify([np.full((96, 96, 3), 2, np.float32)]))
+        await asyncio.sleep(0)
+        model.free.set()
+        await asyncio.gather(explaining, other)
+    await backend.stop()
+    crops = np.concatenate(model.seen)
+    assert np.flatnonzero(crops.min(axis=(1, 2, 3)) == 2).tolist() == [MAX_BATCH]
+    assert len(crops) == 1 + GRID * GRID + 1

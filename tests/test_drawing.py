@@ -11,6 +11,7 @@ from app.vision.drawing import (
     COLOURS,
     HEAT_SIDE,
     MAX_PIXELS,
+    SCALE_HEIGHT,
     SHORT_SIDE,
     draw_faces,
     draw_heat,
@@ -111,13 +112,30 @@ def test_faces_without_room_get_a_strip() -> None:
 
 
 def test_heat_is_drawn_where_it_is() -> None:
-    heat = np.full((6, 6), -1, np.float32)
-    heat[0, 0] = 1
-    picture = np.asarray(draw_heat(np.full((50, 60, 3), 128, np.uint8), heat)).astype(int)
-    assert picture.shape == (HEAT_SIDE, HEAT_SIDE, 3)
-    assert picture[20, 20, 0] > picture[20, 20, 2] + 50
-    assert (picture[HEAT_SIDE // 2 :, HEAT_SIDE // 2 :] == 128).all()
-    assert (np.asarray(draw_heat(np.full((50, 60, 3), 128, np.uint8), -np.abs(heat))) == 128).all()
+    heat, face = np.zeros((6, 6), np.float32), np.full((50, 60, 3), 128, np.uint8)
+    heat[0, 0], heat[0, 5] = 1, -1
+    picture = np.asarray(draw_heat(face, heat)).astype(int)
+    assert picture.shape == (HEAT_SIDE + SCALE_HEIGHT, HEAT_SIDE, 3)
+    red, blue = picture[20, 20], picture[20, -20]
+    assert red[0] > red[2] + 100
+    assert blue[2] > blue[0] + 100
+    assert (picture[HEAT_SIDE // 2 : HEAT_SIDE] == 128).all()
+    left, right = (picture[HEAT_SIDE:, part].reshape(-1, 3) for part in (slice(20), slice(-20, None)))
+    assert (left[:, 2] - left[:, 0]).max() > 100 > (left[:, 0] - left[:, 2]).max()
+    assert (right[:, 0] - right[:, 2]).max() > 100 > (right[:, 2] - right[:, 0]).max()
+
+
+@pytest.mark.parametrize("strength", [2**-10, 2**10])
+def test_heat_is_relative_within_one_face(strength: float) -> None:
+    face = np.full((50, 60, 3), 128, np.uint8)
+    heat = np.random.default_rng(0).standard_normal((6, 6), np.float32)
+    assert np.array_equal(np.asarray(draw_heat(face, heat)), np.asarray(draw_heat(face, strength * heat)))
+
+
+def test_a_face_without_heat_keeps_its_colours_and_pales() -> None:
+    face = np.full((50, 60, 3), (160, 128, 96), np.uint8)
+    red, green, blue = np.asarray(draw_heat(face, np.zeros((6, 6), np.float32)))[HEAT_SIDE // 2, HEAT_SIDE // 2]
+    assert 160 > red > green > blue > 96
 
 
 def test_colours_differ_and_are_readable_on_dark_and_on_light() -> None:

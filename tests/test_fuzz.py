@@ -23,7 +23,7 @@ from app.errors import ServiceError
 from app.main import create_app
 from app.settings import Settings
 from bench.seeds import seeds
-from tests.helpers import ROOT, Moody, parts
+from tests.helpers import ROOT, parts
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "500"))
 SEEDS = list(seeds().values())
@@ -31,16 +31,10 @@ REGRESSIONS = sorted((ROOT / "tests" / "regressions").iterdir())
 CALM = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-class Explaining(Moody):
-    """A classifier without a network that also explains."""
-
-    explains = True
-
-
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
     """The service with everything but the network."""
-    return create_app(Settings(max_pixels=10**6), parts(Explaining()))
+    return create_app(Settings(max_pixels=10**6), parts())
 
 
 @pytest.fixture(scope="module")

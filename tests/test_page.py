@@ -267,9 +267,9 @@ def test_demo_page_explains_a_face(page: Page, service: str, picture: FilePayloa
 
     heat = page.locator("details img")
     expect(heat).to_be_visible()
-    expect(heat).to_have_attribute("alt", re.compile("for happy$"))
+    expect(heat).to_have_attribute("alt", re.compile("for happy"))
     page.get_by_label("What speaks for").select_option("sad")
-    expect(heat).to_have_attribute("alt", re.compile("for sad$"))
+    expect(heat).to_have_attribute("alt", re.compile("for sad"))
     assert heat.evaluate("image => image.decode().then(() => image.naturalWidth)") == 384
     assert trouble == []
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,14 +14,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.data import lfw_subset
 
 from app.emotions import LABELS
 from app.model.card import Card, read_card
-from app.model.classifier import Classifier
+from app.model.classifier import Classifier, pruned_network
+from app.model.occlusion import blurred
+from app.settings import Settings
 from app.vision.detector import FaceDetector
-from app.vision.preprocess import DETAIL_SIZE, INPUT_SIZE, face_detail, model_input
-from tests.helpers import ROOT
-from training import augment, dataset, evaluate, export, network, robustness, smoke, train
+from app.vision.preprocess import DETAIL_SIZE, INPUT_SIZE, enlarge, face_detail, model_input
+from tests.helpers import ROOT, encoded, group
+from training import augment, dataset, evaluate, explain, export, network, robustness, smoke, train
 from training.train import Flags, Training
 
 pytestmark = pytest.mark.training
@@ -484,3 +488,69 @@ def test_the_smoke_run_and_the_evaluation_command_agree(tmp_path: Path) -> None:
     for name in ("confusion", "calibration", "robustness"):
         with Image.open(tmp_path / "plots" / f"{name}.png") as plot:
             assert min(plot.size) > 400
+
+
+@pytest.fixture(scope="module")
+def faces() -> NDArray[np.float32]:
+    """A third of the small real faces that scikit-image ships, of Labeled Faces in the Wild."""
+    pixels = np.round(lfw_subset()[:100:3] * 255).astype(np.uint8)
+    return model_input(np.stack([enlarge(face_detail(face)) for face in pixels]))
+
+
+@pytest.mark.slow
+def test_the_services_explanation_is_better_than_others(classifier: Classifier, faces: NDArray[np.float32]) -> None:
+    plain = pruned_network(keras.models.load_model(Settings().model_path, compile=False))
+    results = explain.compare(classifier, plain, faces)
+    mine = results.pop("occlusion")
+    assert not mine.blank.any()
+    for other in results.values():
+        assert mine.deletion.mean() < other.deletion.mean() - 0.02
+        assert mine.insertion.mean() > other.insertion.mean() + 0.02
+
+
+def test_the_hottest_pixels_are_taken_out_or_put_in_first(faces: NDArray[np.float32]) -> None:
+    face, heat = faces[0], np.zeros((2, 2), np.float32)
+    heat[0, 1] = 1
+    copy = blurred(face)
+    out, into = explain.mixtures(face, heat)
+    for mixture, before, after in ((out, face, copy), (into, copy, face)):
+        assert np.array_equal(mixture[0], before)
+        assert np.array_equal(mixture[-1], after)
+        changed = (mixture[2] != before).any(axis=2)
+        assert changed[:48, 48:].sum() == pytest.approx(96 * 96 * 2 / explain.STEPS, abs=20)
+        assert not changed[48:].any()
+        assert not changed[:, :48].any()
+
+
+def test_an_explanation_that_is_right_has_the_better_areas() -> None:
+    class Bright(Classifier):
+        """Reads the label off the brightness of the upper left quarter."""
+
+        def __init__(self) -> None:
+            pass
+
+        def predict(self, crops: Sequence[NDArray[np.float32]] | NDArray[np.float32], /) -> NDArray[np.float32]:
+            happy = np.asarray(crops)[:, :48, :48].mean(axis=(1, 2, 3))
+            return np.stack([1 - happy, happy], axis=1).astype(np.float32)
+
+    face = np.zeros((1, 96, 96, 3), np.float32)
+    face[:, :48, :48] = 1
+    heat = np.zeros((6, 6), np.float32)
+    heat[:3, :3] = 1
+    right = explain.measure(Bright(), face, lambda crop, label: heat)
+    wrong = explain.measure(Bright(), face, lambda crop, label: -heat)
+    assert right.deletion[0] < wrong.deletion[0] - 0.1
+    assert right.insertion[0] > wrong.insertion[0] + 0.1
+    assert not right.blank[0]
+    assert wrong.blank[0]
+    table = explain.report({"mine": right, "chance": wrong})
+    assert f"| mine | {right.deletion[0]:.3f} | {right.insertion[0]:.3f} | 100% of the faces | 0 |" in table
+
+
+def test_photographs_give_their_largest_face_and_other_files_none(
+    tmp_path: Path, portrait: bytes, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
+) -> None:
+    (tmp_path / "one.jpg").write_bytes(portrait)
+    (tmp_path / "two.png").write_bytes(encoded(group(astronaut, hopper)))
+    (tmp_path / "README").write_text("no picture")
+    assert explain.photographed(tmp_path).shape == (2, 96, 96, 3)

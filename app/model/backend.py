@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +16,6 @@ Crop = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 """float32 [7], in the order of `app.emotions.LABELS`."""
 
-Heat = NDArray[np.float32]
-"""float32 [m, n], the evidence for a label in each part of a crop."""
-
 MAX_BATCH = 16
 """Most faces of one call of the model: larger calls take as long for each face, and hold up the others."""
 
@@ -28,19 +24,12 @@ HANG_SECONDS = 20.0
 
 
 class Model(Protocol):
-    """What `LocalBackend` needs of a classifier; all but `card` is used by one thread at a time."""
+    """What `LocalBackend` needs of a classifier; `predict` is used by one thread at a time."""
 
     card: Card
 
-    @property
-    def explains(self) -> bool:
-        """Whether `explain` works."""
-
     def predict(self, crops: Sequence[Crop] | NDArray[np.float32], /) -> NDArray[np.float32]:
         """float32 [N, 96, 96, 3] -> float32 [N, 7]."""
-
-    def explain(self, crop: Crop, label: int, /) -> Heat:
-        """The evidence for a label."""
 
 
 class Backend(Protocol):
@@ -49,10 +38,6 @@ class Backend(Protocol):
     @property
     def card(self) -> Card:
         """What the model is."""
-
-    @property
-    def explains(self) -> bool:
-        """Whether `explain` works."""
 
     @property
     def alive(self) -> bool:
@@ -79,13 +64,6 @@ class Backend(Protocol):
             ModelStopped: nothing answers.
         """
 
-    async def explain(self, crop: Crop, label: int, /) -> Heat:
-        """The evidence for a label, by its number, in each part of a crop.
-
-        Raises:
-            Overloaded, ModelStopped: as for `classify`.
-        """
-
 
 class LocalBackend:
     """The model of this process."""
@@ -109,10 +87,6 @@ class LocalBackend:
         return self._model.card
 
     @property
-    def explains(self) -> bool:
-        return self._model.explains
-
-    @property
     def alive(self) -> bool:
         return self._batcher.alive
 
@@ -134,6 +108,3 @@ class LocalBackend:
         for start in range(0, len(crops), self._max_queued):  # Otherwise a large group would never be answered.
             answers.extend(await self._batcher.submit(crops[start : start + self._max_queued]))
         return answers
-
-    async def explain(self, crop: Crop, label: int, /) -> Heat:
-        return await self._batcher.call(partial(self._model.explain, crop, label))

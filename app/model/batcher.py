@@ -1,7 +1,6 @@
 """A micro-batcher: many callers share one function that is cheaper on batches.
 
 One thread owns the function. It waits for the first item and takes whatever else is there; no item waits for others.
-Rarer work on what the function uses can be done in the same thread, between two batches.
 Knows nothing about faces or models.
 """
 
@@ -12,13 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from app.errors import ModelStopped, Overloaded
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Answer = TypeVar("Answer")
 
 Output_co = TypeVar("Output_co", covariant=True)
 
@@ -59,7 +57,6 @@ class Batcher(Generic[Item, Result]):
         self._on_batch: Callable[[int], None] | None = None
         self._called = math.inf
         self._queue: deque[tuple[Item, Future[Result]]] = deque()
-        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._change = threading.Condition()
         self._stopping = True
         self._thread = threading.Thread()
@@ -108,25 +105,12 @@ class Batcher(Generic[Item, Result]):
             ModelStopped: the thread is not running, or has hung.
             Exception: what `run` raised for the batch that an item was in.
         """
-        return await self._results(self._queue, items)
-
-    async def call(self, function: Callable[[], Answer]) -> Answer:
-        """Call `function` in the batcher's own thread, after at most one more batch, and wait for its result.
-
-        Raises:
-            Overloaded, ModelStopped: as for `submit`; a call takes the place of one item.
-            Exception: what `function` raised.
-        """
-        answers: list[Answer] = await self._results(self._calls, [function])
-        return answers[0]
-
-    async def _results(self, queue: "deque[tuple[Any, Future[Any]]]", work: Sequence[Any]) -> list[Any]:
-        futures: list[Future[Any]] = [Future() for _ in work]
+        futures: list[Future[Result]] = [Future() for _ in items]
         with self._change:
             self.check_alive()
-            if len(self._queue) + len(self._calls) + len(work) > self._max_queued:
+            if len(self._queue) + len(items) > self._max_queued:
                 raise Overloaded("Too many faces are waiting for the model; try again shortly.")
-            queue.extend(zip(work, futures, strict=True))
+            self._queue.extend(zip(items, futures, strict=True))
             self._change.notify_all()
         waiting = list(map(asyncio.wrap_future, futures))
         try:
@@ -148,51 +132,44 @@ class Batcher(Generic[Item, Result]):
         try:
             while True:
                 with self._change:
-                    while not (self._queue or self._calls or self._stopping):
+                    while not (self._queue or self._stopping):
                         self._change.wait()
-                    if not (self._queue or self._calls):
+                    if not self._queue:
                         return
-                if self._queue:
-                    items, futures = self._take(self._queue, self._max_batch)
-                    if items and self._on_batch is not None:
+                items, futures = self._take()
+                if items:
+                    if self._on_batch is not None:
                         self._on_batch(len(items))
-                    self._deliver(self._run, items, futures)
-                if self._calls:
-                    self._deliver(_called, *self._take(self._calls, 1))
+                    self._deliver(items, futures)
         finally:
             with self._change:
                 self._stopping = True
-                left: list[Future[Any]] = [future for _, future in (*self._queue, *self._calls)]
+                left = [future for _, future in self._queue]
                 self._queue.clear()
-                self._calls.clear()
             for future in left:
                 if future.set_running_or_notify_cancel():
                     future.set_exception(ModelStopped("The model stopped before it came to this picture."))
 
-    def _take(self, queue: "deque[tuple[Any, Future[Any]]]", limit: int) -> tuple[list[Any], list[Future[Any]]]:
-        """Up to `limit` of what waits now, without what was cancelled."""
-        work: list[Any] = []
-        futures: list[Future[Any]] = []
+    def _take(self) -> tuple[list[Item], list[Future[Result]]]:
+        """Up to a batch of what waits now, without what was cancelled."""
+        items: list[Item] = []
+        futures: list[Future[Result]] = []
         with self._change:
-            while queue and len(work) < limit:
-                one, future = queue.popleft()
+            while self._queue and len(items) < self._max_batch:
+                item, future = self._queue.popleft()
                 if future.set_running_or_notify_cancel():
-                    work.append(one)
+                    items.append(item)
                     futures.append(future)
-        return work, futures
+        return items, futures
 
-    def _deliver(
-        self, run: Callable[[list[Any]], Results[Any]], work: list[Any], futures: Sequence[Future[Any]]
-    ) -> None:
-        """Do some work and give one result to each future, or to all of them what the work raised."""
-        if not work:
-            return
+    def _deliver(self, items: list[Item], futures: Sequence[Future[Result]]) -> None:
+        """Run a batch and give one result to each future, or to all of them what the batch raised."""
         self._called = time.monotonic()
         try:
-            results = run(work)
-            if len(results) != len(work):
-                raise RuntimeError(f"{len(work)} items gave {len(results)} results")
-        except Exception as error:  # noqa: BLE001 - whatever the work raises is its callers' answer, and must not end the thread
+            results = self._run(items)
+            if len(results) != len(items):
+                raise RuntimeError(f"{len(items)} items gave {len(results)} results")
+        except Exception as error:  # noqa: BLE001 - whatever the batch raises is its callers' answer, and must not end the thread
             for future in futures:
                 future.set_exception(error)
             return
@@ -204,7 +181,3 @@ class Batcher(Generic[Item, Result]):
             self._called = math.inf
         for future, result in zip(futures, results, strict=True):
             future.set_result(result)
-
-
-def _called(functions: list[Callable[[], Any]]) -> list[Any]:
-    return [function() for function in functions]

@@ -28,16 +28,11 @@ Infer = Callable[[Tensor], Tensor]
 LARGEST_CALL: dict[Engine, int] = {"keras": 16, "litert": 1}
 """Most faces that an engine is given at once: more cost memory and save no time."""
 
-EXPLAINED_LAYER = "block5_conv3"
-"""The layer whose activations show which parts of a face speak for a label."""
-
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 class Classifier:
-    """A loaded model and its card. `predict` and `explain` are meant for one thread at a time."""
-
-    _network: Any = None
+    """A loaded model and its card. `predict` is meant for one thread at a time."""
 
     def __init__(
         self, path: Path, engine: Engine = "keras", precision: Precision = "auto", threads: int | None = None
@@ -63,8 +58,7 @@ class Classifier:
             self.card = read_card(path)
             automatic = "bfloat16" if computes_bfloat16() and self.card.allows("bfloat16") else "float32"
             self.precision = automatic if precision == "auto" else precision
-            self._network = _load_keras(path, self.precision, threads)
-            self._infer = _frozen(self._network)
+            self._infer = _frozen(_load_keras(path, self.precision, threads))
 
     def warm(self) -> None:
         """Run the smallest and the largest call once, so that no request pays for it."""
@@ -86,38 +80,6 @@ class Classifier:
             return self._infer(crops)
         parts = [self._infer(crops[start : start + self._largest]) for start in range(0, len(crops), self._largest)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.card.labels)), np.float32)
-
-    @property
-    def explains(self) -> bool:
-        """Whether `explain` works: the keras engine keeps a network with gradients."""
-        return self._network is not None
-
-    def explain(self, crop: Tensor, label: int, /) -> Tensor:
-        """Which parts of a face speak for a label: Grad-CAM (Selvaraju et al. 2017).
-
-        Args:
-            crop: float32 [96, 96, 3] in [0, 1].
-            label: index into `app.emotions.LABELS`.
-
-        Returns:
-            float32 [m, m], a coarse map over the face; above zero is evidence for the label, below zero against it. The
-            paper's last step, dropping what is below zero, is left to whoever draws it.
-        """
-        import tensorflow as tf  # noqa: PLC0415
-
-        names = [layer.name for layer in self._network.layers]
-        first = names.index(EXPLAINED_LAYER) + 1
-        x = tf.constant(crop[np.newaxis])
-        for layer in self._network.layers[1:first]:
-            x = layer(x)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = x
-            for layer in self._network.layers[first:]:
-                y = layer(y)
-            score = tf.math.log(tf.maximum(y[0, label], 1e-30))
-        weights = tf.reduce_mean(tape.gradient(score, x), axis=(1, 2), keepdims=True)
-        return np.asarray(tf.cast(tf.reduce_sum(weights * x, axis=-1)[0], tf.float32))
 
 
 def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from app import errors
 from app.emotions import LABELS
 from app.http.problem_details import responses
-from app.routers.dependencies import AnalyzerDep
 from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS, SelectionDep
 from app.routers.uploads import ONE_FILE_BODY, OneFile
 from app.vision.drawing import FileFormat
@@ -49,10 +48,6 @@ async def _accepted(accept: Annotated[str, Header(description="`image/jpeg` or `
     return accepted_format(accept)
 
 
-async def _check_explains(analyzer: AnalyzerDep) -> None:
-    analyzer.check_explains()
-
-
 def _picture(description: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
     schema = {"schema": {"type": "string", "format": "binary"}}
     return {200: {"description": description, "content": dict.fromkeys(media_types, schema)}}
@@ -84,9 +79,8 @@ async def predict_annotated(
     summary="Show what speaks for a label",
     response_class=Response,
     openapi_extra=ONE_FILE_BODY,
-    dependencies=[Depends(_check_explains)],
     responses={
-        **responses(errors.NotSupported, *PICTURE_ERRORS, *COMMON_ERRORS),
+        **responses(*PICTURE_ERRORS, *COMMON_ERRORS),
         **_picture("The face with heat over it; headers name what it explains.", "image/png"),
     },
 )
@@ -98,7 +92,7 @@ async def explain(
     y: Annotated[float | None, Query(description="In pixels of the upright picture, as the coordinates.")] = None,
     label: Annotated[Label | None, Query(description="What to explain; the most probable label by default.")] = None,
 ) -> Response:
-    """Show which parts of one face speak for a label (Grad-CAM, Selvaraju et al. 2017), on the keras engine.
+    """Show which parts of one face speak for a label, and which against it (occlusion, Zeiler & Fergus 2014).
 
     `X-Emotion` is the label explained, `X-Probability` its probability, `X-Face` the number of the face and `X-Faces`
     how many there are.

@@ -100,9 +100,9 @@ export class Picture {
         if (wanted !== choice.value) return;
         URL.revokeObjectURL(image.src);
         image.src = URL.createObjectURL(heat);
-        image.alt = `The face, tinted from blue to red where it speaks for ${wanted}`;
+        image.alt = `The face, red where it speaks for ${wanted}, blue where it speaks against it`;
         image.hidden = false;
-        words.textContent = "Red speaks for it the most, blue a little. A rough guide: single maps may mislead.";
+        words.textContent = "Hiding what is red makes it less probable, what is blue more. A rough guide.";
       } catch (error) {
         image.hidden = true;
         words.textContent = /** @type {Error} */ (error).message;

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from app.emotions import EMOTIONS
 from app.schemas import Face, ImageSize
@@ -31,6 +31,9 @@ SHORT_SIDE = 480
 HEAT_SIDE = 384
 """Side of the picture of one face with heat over it, in pixels."""
 
+SCALE_HEIGHT = 48
+"""Height of the scale under it, in pixels."""
+
 COLOURS: dict[str, str] = {emotion.name: emotion.colour for emotion in EMOTIONS}
 
 _INK, _PAPER = "#14161c", "#ffffff"
@@ -38,6 +41,10 @@ _PLATE = (20, 22, 28, 215)
 _TRACK = (255, 255, 255, 45)
 _LONGEST = 16_000
 _QUALITY = 90
+_HEAT_TINTS = (225, 20, 30), (30, 80, 235)
+_HEAT_OPACITY = 0.75
+_HEAT_COLOUR = 0.5  # Of a face under heat: red lips must not look like heat.
+_SCALE_GREY = 190
 
 
 class _Plan(NamedTuple):
@@ -95,21 +102,37 @@ def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face]) -> Image.
 
 
 def draw_heat(pixels: Pixels, heat: NDArray[np.float32], side: int = HEAT_SIDE) -> Image.Image:
-    """Lay heat over a face.
+    """Lay heat over a face, and the scale of its colours under it.
 
     Args:
         pixels: uint8 [h, w, 3] RGB, the face.
-        heat: float32 [m, n], evidence for a label; what is not above zero is left as it is.
+        heat: float32 [m, n], evidence for a label above zero, against it below.
+        side: of the face in the drawing, in pixels.
 
     Returns:
-        RGB, `side` x `side`: the face in grey, tinted from blue (some) to red (the most), clear where there is none.
+        RGB, `side` wide and `SCALE_HEIGHT` higher than that: the face in pale colours, under red where something
+        speaks for the label and under blue where it speaks against it, the more opaque the more it counts within this
+        face.
     """
-    grey = np.asarray(_resized(pixels, side, side).convert("L"), np.float32)[..., np.newaxis]
-    fine = np.maximum(cv2.resize(np.maximum(heat, 0), (side, side), interpolation=cv2.INTER_CUBIC), 0)
-    share = np.asarray(fine / max(float(fine.max()), 1e-12), np.float32)
-    tint = cv2.applyColorMap(np.round(share * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].astype(np.float32)
-    weight = (0.65 * np.minimum(share * 2, 1))[..., np.newaxis]
-    return Image.fromarray(np.round(grey * (1 - weight) + tint * weight).astype(np.uint8))
+    fine = cv2.resize(heat, (side, side), interpolation=cv2.INTER_CUBIC)
+    share = np.asarray(fine / max(float(np.abs(fine).max()), 1e-6), np.float32)
+    picture = Image.new("RGB", (side, side + SCALE_HEIGHT), _INK)
+    face = ImageEnhance.Color(_resized(pixels, side, side)).enhance(_HEAT_COLOUR)
+    picture.paste(_tinted(np.asarray(face), share))
+    text = SCALE_HEIGHT // 3
+    bar = np.full((text // 2, side - 2 * text, 3), _SCALE_GREY, np.uint8)
+    picture.paste(_tinted(bar, np.linspace(-1, 1, bar.shape[1], dtype=np.float32)), (text, side + text // 2))
+    draw, base = ImageDraw.Draw(picture), side + round(2.1 * text)
+    draw.text((text, base), "speaks against", _PAPER, font(text), anchor="lm")
+    draw.text((side - text, base), "speaks for", _PAPER, font(text), anchor="rm")
+    return picture
+
+
+def _tinted(pixels: Pixels, share: NDArray[np.float32]) -> Image.Image:
+    """uint8 [h, w, 3] under red where `share`, float32 [h, w] or [w] from -1 to 1, is above zero, and blue below."""
+    tint = np.where((share > 0)[..., np.newaxis], *_HEAT_TINTS)
+    weight = _HEAT_OPACITY * np.abs(share)[..., np.newaxis]
+    return Image.fromarray(np.round(pixels * (1 - weight) + tint * weight).astype(np.uint8))
 
 
 def encoded(picture: Image.Image, form: FileFormat) -> bytes:

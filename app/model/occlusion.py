@@ -1,0 +1,64 @@
+"""Which parts of a face speak for a label: what hiding each of them changes (Zeiler & Fergus 2014).
+
+Needs no more of a classifier than its probabilities, so that every engine can be explained.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+GRID = 6
+"""Parts along each side of a crop."""
+
+PATCH = 24
+"""Side of the square that is hidden around the middle of each part, in pixels; neighbours overlap."""
+
+BLUR = 10.0
+"""Standard deviation of the blur that takes the place of what is hidden, in pixels."""
+
+_LEAST = 1e-30
+
+
+def blurred(crop: Floats) -> Floats:
+    """A crop without anything that tells an expression: float32 [H, W, 3] -> float32 [H, W, 3]."""
+    return np.asarray(cv2.GaussianBlur(crop, (0, 0), BLUR, borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def occluded(crop: Floats) -> Floats:
+    """A crop, and the crop with each of its parts hidden in turn.
+
+    Args:
+        crop: float32 [H, W, 3] in [0, 1].
+
+    Returns:
+        float32 [1 + GRID * GRID, H, W, 3] in [0, 1], the parts row by row.
+    """
+    height, width = crop.shape[:2]
+    hidden = blurred(crop)
+    result = np.repeat(crop[np.newaxis], 1 + GRID * GRID, axis=0)
+    for number, (row, column) in enumerate(np.ndindex(GRID, GRID), 1):
+        rows, columns = _span(row, height), _span(column, width)
+        result[number, rows, columns] = hidden[rows, columns]
+    return result
+
+
+def evidence(probabilities: Floats, label: int) -> Floats:
+    """What hiding each part takes from a label's log-odds, which do not saturate as its probability does.
+
+    Args:
+        probabilities: float32 [1 + GRID * GRID, 7], of what `occluded` gives; rows sum to 1.
+        label: index into `app.emotions.LABELS`.
+
+    Returns:
+        float32 [GRID, GRID]; above zero is evidence for the label, below zero against it.
+    """
+    others = np.delete(probabilities, label, axis=1).sum(axis=1)
+    odds = np.log(np.maximum(probabilities[:, label], _LEAST)) - np.log(np.maximum(others, _LEAST))
+    return np.asarray((odds[0] - odds[1:]).reshape(GRID, GRID), np.float32)
+
+
+def _span(number: int, side: int) -> slice:
+    middle = (number + 0.5) * side / GRID
+    return slice(max(round(middle - PATCH / 2), 0), round(middle + PATCH / 2))
