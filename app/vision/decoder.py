@@ -217,7 +217,7 @@ class Picture:
         except _CORRUPT as error:
             essential = image_guard.essential_png(self._data)
             if len(essential) == len(self._data):
-                raise _refusal(self._data, error) from error
+                raise _refusal(self._data, error, "The picture's header is corrupt.") from error
             self._data = essential
             return self._open()
 
@@ -225,7 +225,7 @@ class Picture:
         try:
             picture.load()
         except _CORRUPT as error:
-            raise _refusal(self._data, error) from error
+            raise _refusal(self._data, error, "The picture is truncated or corrupt.") from error
         if picture.format == "BMP" and picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (0, 0):
             return picture.convert("RGB")  # What Windows calls alpha is not used then.
         return picture
@@ -239,7 +239,7 @@ def _whole_factor(width: int, height: int, short_side: int | None) -> int:
     return max(min(width, height) // short_side, 1) if short_side is not None else 1
 
 
-def _refusal(data: bytes, error: Exception) -> InvalidImage | UnsupportedFormat:
+def _refusal(data: bytes, error: Exception, otherwise: str) -> InvalidImage | UnsupportedFormat:
     """What to say of a file that Pillow cannot read: its kind where that is known."""
     if kind := _kind(data, str(error)):
         return UnsupportedFormat(f"{kind} is not supported; {_ACCEPTED} are.")
@@ -247,7 +247,7 @@ def _refusal(data: bytes, error: Exception) -> InvalidImage | UnsupportedFormat:
         return InvalidImage('The picture is base64 text; send the bytes themselves, or JSON: {"image": "<base64>"}.')
     if isinstance(error, UnidentifiedImageError):
         return InvalidImage(f"The file is not a picture of a known format; {_ACCEPTED} are supported.")
-    return InvalidImage("The picture is truncated or corrupt.")
+    return InvalidImage(otherwise)
 
 
 def _kind(data: bytes, problem: str) -> str | None:
