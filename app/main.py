@@ -19,6 +19,7 @@ from app.http.head import HeadAsGet
 from app.http.headers import ACCEPTED_HEADERS, EXPOSED_HEADERS
 from app.http.metrics import Metrics
 from app.http.request_log import RequestLog, RequestObserver
+from app.http.server import AcceptErrors
 from app.http.static_files import static_files
 from app.http.timeouts import BodyTimeout
 from app.routers import drawings, info, live, predict
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(AcceptErrors())
         async with running(settings, parts, RequestObserver(metrics)) as (analyzer, backend):
             app.state.analyzer, app.state.backend = analyzer, backend
             about = backend.card.model_dump(include={"name", "version", "sha256"})

@@ -44,6 +44,9 @@ LONG_READ, REST = 0.002, 4
 MAX_UNSENT_BYTES = 256 * 2**20
 """Of answers that clients have not read yet, in all; beyond them the oldest connection is closed."""
 
+REFUSED_SECONDS = 0.1
+"""From the refusal of what breaks the protocol to the end of the connection."""
+
 RESERVED_FILES = 48
 """Descriptors that are not for connections."""
 
@@ -55,6 +58,11 @@ _LOG.setLevel(logging.WARNING)  # Each opening has its line in the service's own
 
 _ABSOLUTE = re.compile(rb"https?://[^/?]*(.*)", re.IGNORECASE)
 """A request's target with its host, as proxies send it (RFC 9112, 3.2.2)."""
+
+_BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+    b"Invalid HTTP request received.\n"
+)
 
 _BAD_OPENING = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
@@ -149,6 +157,7 @@ class HttpProtocol(_Paced, H11Protocol):
     _timer: asyncio.TimerHandle | None = None
     _sending: asyncio.TimerHandle | None = None
     _awaited: object = None
+    _refused = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -166,6 +175,8 @@ class HttpProtocol(_Paced, H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         started = time.thread_time()
         super().data_received(data)
         self._watch()
@@ -199,13 +210,20 @@ class HttpProtocol(_Paced, H11Protocol):
         self._watch_sending()
 
     def send_400_response(self, msg: str) -> None:
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:
-            self.transport.close()  # It has its answer already.
+        """Answer, and close a moment later: whoever does it again and again is slowed down by the wait."""
+        if self._refused:
+            return
+        self._refused = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # Otherwise it has its answer already.
+            self.transport.write(_BAD_REQUEST)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.pause_reading()
+        self.loop.call_later(REFUSED_SECONDS, self.transport.close)
 
     def _may_read(self) -> bool:
-        return not self.flow.read_paused
+        return not (self.flow.read_paused or self._refused)
 
     def _watch(self) -> None:
         """One deadline for each head and each body, however many pieces they come in."""
@@ -281,6 +299,22 @@ def http_protocol(
     return type("Protocol", (HttpProtocol,), limits)
 
 
+class AcceptErrors:
+    """An event loop's exception handler, which says once a minute that connections cannot be accepted.
+
+    By itself asyncio says so for each one that waits: two thousand times at once.
+    """
+
+    _quiet_until = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not str(context.get("message")).startswith("socket.accept()"):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._quiet_until:
+            self._quiet_until = loop.time() + 60
+            _LOG.warning("Connections cannot be accepted: %s", context.get("exception"))
+
+
 def _raised_limit() -> int:
     """The descriptors that this process may have, after its soft limit was raised to the hard one."""
     if sys.platform == "win32":
@@ -297,6 +331,7 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
 
     _pieces = _Pieces()
     _aborting: asyncio.TimerHandle | None = None
+    _refused = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -331,8 +366,12 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
         super().handle_bytes(event)
 
     def handle_cont(self, event: Frame) -> None:
+        if self._refused:
+            return
         if self._pieces.too_many(len(event.data)):
-            self.transport.abort()
+            self._refused = True
+            self.transport.pause_reading()
+            self._aborting = self.loop.call_later(REFUSED_SECONDS, self.transport.abort)
         else:
             super().handle_cont(event)
 
@@ -365,7 +404,7 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
         self._abort_later()
 
     def _may_read(self) -> bool:
-        return self.writable.is_set() and not self.read_paused and self._resting is None
+        return self.writable.is_set() and not (self.read_paused or self._refused) and self._resting is None
 
     def _abort_later(self) -> None:
         if self._aborting is None:
