@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app.emotions import EMOTIONS, LABELS
 from app.errors import InvalidRequest, NoFace, OutOfMemory, ServiceError
-from app.model.backend import MAX_BATCH, Backend, Crop, Probabilities
+from app.model.backend import MAX_BATCH, Backend, Crop, Probabilities, in_parts
 from app.model.occlusion import evidence, occluded
 from app.observer import Observer
 from app.schemas import Face, FaceCoordinates, ImageSize, LandmarkPoint, Landmarks, ModelName, Prediction, Timings
@@ -222,9 +222,7 @@ class Analyzer:
         number = _number(found.faces, which)
         place, crop = found.faces[number], found.crops[number]
         crops = await self._in_pool(lambda: list(occluded(crop)))
-        probabilities: list[Probabilities] = []
-        for start in range(0, len(crops), MAX_BATCH):  # Other pictures come in between.
-            probabilities.extend(await self._backend.classify(crops[start : start + MAX_BATCH]))
+        probabilities = await in_parts(self._backend.classify, crops, MAX_BATCH)
         face = self._described(place, probabilities[0])
         label = label or face.emotion
         heat = evidence(np.stack(probabilities), LABELS.index(label))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from app.errors import StartError
 from app.model.card import NOT_KNOWN, Card, Figures, read_card
-from app.settings import Settings, complaints
+from app.settings import Settings, cannot
 from app.table import WIDTH
 
 
@@ -32,26 +32,27 @@ def text(card: Card) -> str:
 def _sentences(card: Card, one: Figures) -> Iterator[str]:
     low, high = one.accuracy_interval_95
     yield (
-        f"Accuracy on {one.data}, {one.count} faces: {_percent(one.accuracy)} (95 % interval {_percent(low)} to "
-        f"{_percent(high)}). Answers with a confidence of {card.certain_from} or more count as certain: "
-        f"{_percent(one.certain_share)} of all, of which {_percent(one.certain_accuracy)} are right. The expected "
-        f"calibration error is {_percent(one.expected_calibration_error)}."
+        f"Accuracy on {one.data}, {one.count} faces: {percent(one.accuracy)} (95 % interval {percent(low)} to "
+        f"{percent(high)}). Answers with a confidence of {card.certain_from} or more count as certain: "
+        f"{percent(one.certain_share)} of all, of which {percent(one.certain_accuracy)} are right. The expected "
+        f"calibration error is {percent(one.expected_calibration_error)}."
     )
 
 
 def _labels(one: Figures) -> Iterator[str]:
     yield f"{one.data:<12}{'precision':>12}{'recall':>12}{'F1':>12}{'faces':>12}"
     for label, row in one.labels.items():
-        yield f"  {label:<10}{_percent(row.precision):>12}{_percent(row.recall):>12}{row.f1:>12.3f}{row.count:>12}"
+        yield f"  {label:<10}{percent(row.precision):>12}{percent(row.recall):>12}{row.f1:>12.3f}{row.count:>12}"
 
 
 def _calibration(one: Figures) -> Iterator[str]:
     yield f"{one.data:<12}{'confidence':>12}{'right':>12}{'faces':>12}"
     for part in one.calibration:
-        yield f"{'':<12}{_percent(part.confidence):>12}{_percent(part.accuracy):>12}{part.count:>12}"
+        yield f"{'':<12}{percent(part.confidence):>12}{percent(part.accuracy):>12}{part.count:>12}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share, 0 to 1, for people."""
     return f"{100 * share:.1f} %"
 
 
@@ -64,11 +65,8 @@ def main(words: Sequence[str]) -> int:
     try:
         settings = Settings()
         card = read_card(settings.model_path, "int8" if settings.engine == "litert" else None)
-    except ValidationError as error:
-        sys.stderr.write("".join(f"Cannot go on: {reason}\n" for reason in complaints(error)))
-        return 2
-    except StartError as error:
-        sys.stderr.write(f"Cannot go on: {error}\n")
+    except (ValidationError, StartError) as error:
+        sys.stderr.write(f"{cannot('go on', error)}\n")
         return 2
     sys.stdout.write(text(card))
     return 0

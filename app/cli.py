@@ -37,7 +37,7 @@ from app.errors import NoFace, ServiceError, StartError
 from app.inputs import STDIN, InputFile, PassedOver, files
 from app.quiet import quiet
 from app.schemas import Prediction
-from app.settings import Settings, colours_wanted, complaints
+from app.settings import Settings, cannot, colours_wanted
 from app.table import WIDTH, Table
 from app.vision import chart, video
 from app.vision.chart import Moment, Timeline
@@ -355,12 +355,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")
         return 130
-    except ValidationError as error:
-        reasons = complaints(error)
-    except (StartError, OSError) as error:
-        reasons = [str(error)]
-    sys.stderr.write("".join(f"Cannot go on: {reason}\n" for reason in reasons))
-    return 2
+    except (ValidationError, StartError, OSError) as error:
+        sys.stderr.write(f"{cannot('go on', error)}\n")
+        return 2
 
 
 if __name__ == "__main__":

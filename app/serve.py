@@ -20,7 +20,7 @@ from app.errors import StartError
 from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
 from app.live_session import MAX_FRAME_BYTES
 from app.main import create_app
-from app.settings import Settings, complaints
+from app.settings import Settings, cannot
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,10 +42,8 @@ def main(words: Sequence[str]) -> int:
     try:
         settings = Settings(**vars(options))
         parts = load(settings)
-    except ValidationError as error:
-        sys.exit("\n".join(f"Cannot start: {complaint}" for complaint in complaints(error)))
-    except StartError as error:
-        sys.exit(f"Cannot start: {error}")
+    except (ValidationError, StartError) as error:
+        sys.exit(cannot("start", error))
     except KeyboardInterrupt:
         return 130
     uvicorn.run(

@@ -149,9 +149,12 @@ class Settings(BaseSettings):
         return self
 
 
-def complaints(error: ValidationError) -> list[str]:
-    """What is wrong with the environment, a line for each fault."""
-    return [": ".join([*(f"setting {name}" for name in one["loc"]), one["msg"]]) for one in error.errors()]
+def cannot(act: str, error: Exception) -> str:
+    """Why something cannot be done: a line for each fault of the environment, or one for any other error."""
+    reasons = [str(error)]
+    if isinstance(error, ValidationError):
+        reasons = [": ".join([*(f"setting {name}" for name in one["loc"]), one["msg"]]) for one in error.errors()]
+    return "\n".join(f"Cannot {act}: {reason}" for reason in reasons)
 
 
 def colours_wanted() -> bool:

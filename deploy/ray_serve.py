@@ -28,7 +28,7 @@ from ray.serve.handle import DeploymentHandle
 from app.bootstrap import Parts, load_classifier, load_detector, local_backend
 from app.errors import ModelStopped, Overloaded
 from app.main import create_app
-from app.model.backend import MAX_BATCH, Crop, Probabilities
+from app.model.backend import MAX_BATCH, Crop, Probabilities, in_parts
 from app.model.card import Card, read_card
 from app.settings import Settings
 from app.vision.preprocess import model_input
@@ -107,10 +107,7 @@ class Remote:
         self._health.cancel()
 
     async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
-        answers: list[Probabilities] = []
-        for start in range(0, len(crops), self._most_queued):
-            answers.extend(await self._classify(crops[start : start + self._most_queued]))
-        return answers
+        return await in_parts(self._classify, crops, self._most_queued)
 
     async def _classify(self, crops: Sequence[Crop]) -> Floats:
         if self.queued + len(crops) > self._most_queued:

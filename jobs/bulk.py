@@ -22,7 +22,7 @@ from tqdm import tqdm
 from app.cli import add_selection, selection
 from app.errors import NoFace, StartError
 from app.quiet import quiet
-from app.settings import Settings, complaints
+from app.settings import Settings, cannot
 from jobs import report, rows
 from jobs.sources import Plan, PlanError, plan
 from jobs.worker import Worker
@@ -99,11 +99,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Stopped; the same command goes on from here.\n")
         return 130
-    except ValidationError as error:
-        sys.stderr.write("".join(f"Cannot go on: {reason}\n" for reason in complaints(error)))
-        return 2
-    except (StartError, PlanError, OSError, ImportError) as error:
-        sys.stderr.write(f"Cannot go on: {error}\n")
+    except (ValidationError, StartError, PlanError, OSError, ImportError) as error:
+        sys.stderr.write(f"{cannot('go on', error)}\n")
         return 2
     shutil.rmtree(job.folder)
     sys.stdout.write(summary.text())

@@ -23,6 +23,7 @@ from training import dataset, plots, robustness, served
 
 Probabilities = NDArray[np.float32]
 Predict = Callable[[dataset.Rows], Probabilities]
+Classify = Callable[[NDArray[np.float32]], Probabilities]
 BINS = 15
 BATCH = 16
 PART = 4
@@ -32,16 +33,15 @@ HARD = tuple(label for label in LABELS if label not in ("happy", "neutral", "sur
 """Labels that are rare or often mistaken, of which accuracy says little."""
 
 
-def crop_predictor(model: keras.Model) -> Callable[[NDArray[np.float32]], Probabilities]:
+def classifier(model: keras.Model) -> Classify:
     """Crops, float32 [N, 96, 96, 3] in [0, 1], -> float32 [N, 7]."""
     model = pruned_network(model)
     return lambda crops: np.asarray(model.predict(crops, batch_size=BATCH, verbose=0), np.float32)
 
 
-def predictor(model: keras.Model) -> Predict:
-    """Rows -> float32 [N, 7]: the model's probabilities, through the service's preprocessing."""
-    predict = crop_predictor(model)
-    return lambda rows: predict(model_input(dataset.luma(rows)))
+def predictor(classify: Classify) -> Predict:
+    """Rows -> float32 [N, 7]: what `classify` answers to them, through the service's preprocessing."""
+    return lambda rows: classify(model_input(dataset.luma(rows)))
 
 
 def figures(name: str, probabilities: Probabilities, rows: dataset.Rows, card: Card) -> Figures:
@@ -193,9 +193,9 @@ def report_robustness(one: Robustness) -> str:
     return "\n".join(lines)
 
 
-def measure_served(model: keras.Model, rows: dataset.Rows) -> list[Served]:
+def measure_served(classify: Classify, rows: dataset.Rows) -> list[Served]:
     """Accuracy through detection, on a part of the rows."""
-    return served.measure(crop_predictor(model), rows.take(slice(None, None, PART)))
+    return served.measure(classify, rows.take(slice(None, None, PART)))
 
 
 def report_served(results: list[Served]) -> str:
@@ -238,11 +238,11 @@ def main() -> None:
     arguments = parser.parse_args()
     card = Card.model_validate_json(Card.path_of(arguments.model).read_bytes())
     rows = dataset.load(*arguments.data, usage=arguments.usage)
-    model = keras.models.load_model(arguments.model, compile=False)
-    predict = predictor(model)
+    classify = classifier(keras.models.load_model(arguments.model, compile=False))
+    predict = predictor(classify)
     results = evaluate(predict(rows), rows, dataset.read_seen(arguments.model), card, arguments.name)
     robust = measure_robustness(predict, rows, arguments.name)
-    through_detection = measure_served(model, rows)
+    through_detection = measure_served(classify, rows)
     if arguments.json:
         printed = {
             "evaluation": {name: one.model_dump() for name, one in results.items()},

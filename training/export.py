@@ -72,7 +72,7 @@ def export(
     pack(out)
     np.save(dataset.seen_path(out), np.unique(dataset.fingerprints(training)))
     write_int8(out, training)
-    probabilities = evaluate.predictor(plain)(rows)
+    probabilities = evaluate.predictor(evaluate.classifier(plain))(rows)
     card = Card(
         name=out.stem,
         version=version,
@@ -92,7 +92,8 @@ def export(
 def measure(card: Card, rows: dataset.Rows, out: Path, test: Path | None) -> Card:
     """Measure what the card says of a model file, and write it; returns the card."""
     model = keras.models.load_model(out, compile=False)
-    predict = evaluate.predictor(model)
+    classify = evaluate.classifier(model)
+    predict = evaluate.predictor(classify)
     probabilities = predict(rows)
     card.evaluation = evaluate.evaluate(probabilities, rows, dataset.read_seen(out), card, "PublicTest")
     card.tested_version = None
@@ -101,7 +102,7 @@ def measure(card: Card, rows: dataset.Rows, out: Path, test: Path | None) -> Car
         figures = json.loads(test.read_text())["evaluation"]
         card.evaluation |= {name: Figures.model_validate(one) for name, one in figures.items()}
     card.robustness = evaluate.measure_robustness(predict, rows, "PublicTest")
-    card.served = evaluate.measure_served(model, rows)
+    card.served = evaluate.measure_served(classify, rows)
     card.channels = network.channels(model)
     card.write(out)
     card.forms = {

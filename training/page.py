@@ -7,6 +7,7 @@ import argparse
 import textwrap
 from pathlib import Path
 
+from app.card import percent
 from app.model.card import NOT_KNOWN, Card, Figures, LabelFigures, Robustness, Served, read_card
 from app.vision import blazeface
 from training.dataset import CLEAR_VOTES
@@ -141,21 +142,21 @@ def text(card: Card) -> str:
         labels="\n".join(_labels(main)),
         clear_votes=CLEAR_VOTES,
         certain_from=card.certain_from,
-        certain_share=_percent(main.certain_share),
-        certain_accuracy=_percent(main.certain_accuracy),
+        certain_share=percent(main.certain_share),
+        certain_accuracy=percent(main.certain_accuracy),
         plausible_from=card.plausible_from,
         plausible_size=main.plausible_size,
-        plausible_coverage=_percent(main.plausible_coverage),
-        plausible_verified=_percent(main.plausible_coverage_verified),
+        plausible_coverage=percent(main.plausible_coverage),
+        plausible_verified=percent(main.plausible_coverage_verified),
         robust_count=robustness.count,
-        robust_accuracy=_percent(robustness.accuracy),
+        robust_accuracy=percent(robustness.accuracy),
         corruptions="\n".join(_corruptions(robustness)),
         served_count=card.served[0].count,
         served="\n".join(_served(card.served)),
         forms="\n".join(_forms(card)),
-        colour=_percent(robustness.same_answer["colour"]),
+        colour=percent(robustness.same_answer["colour"]),
         not_known=textwrap.fill(NOT_KNOWN, 120),
-        upscaled=_percent(robustness.same_answer["upscaled to 300 px"]),
+        upscaled=percent(robustness.same_answer["upscaled to 300 px"]),
     )
 
 
@@ -164,26 +165,22 @@ def write(model: Path) -> None:
     model.with_name("README.md").write_text(text(read_card(model)))
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def _headline(sets: list[Figures]) -> list[str]:
     rows = {
         "Faces": [str(one.count) for one in sets],
-        "Accuracy": [_percent(one.accuracy) for one in sets],
-        "95 % interval (Wilson)": [" to ".join(map(_percent, one.accuracy_interval_95)) for one in sets],
+        "Accuracy": [percent(one.accuracy) for one in sets],
+        "95 % interval (Wilson)": [" to ".join(map(percent, one.accuracy_interval_95)) for one in sets],
         "Macro-F1": [f"{one.macro_f1:.3f}" for one in sets],
-        "Balanced accuracy": [_percent(one.balanced_accuracy) for one in sets],
+        "Balanced accuracy": [percent(one.balanced_accuracy) for one in sets],
         "Agreement with the FER+ crowd's top vote": [
-            "" if one.crowd_agreement is None else f"{_percent(one.crowd_agreement)} of {one.crowd_count}"
+            "" if one.crowd_agreement is None else f"{percent(one.crowd_agreement)} of {one.crowd_count}"
             for one in sets
         ],
         "Accuracy on clear faces": [
-            "" if one.clear_accuracy is None else f"{_percent(one.clear_accuracy)} of {one.clear_count}" for one in sets
+            "" if one.clear_accuracy is None else f"{percent(one.clear_accuracy)} of {one.clear_count}" for one in sets
         ],
-        "Expected calibration error": [_percent(one.expected_calibration_error) for one in sets],
-        "The same before the temperature": [_percent(one.uncalibrated_error) for one in sets],
+        "Expected calibration error": [percent(one.expected_calibration_error) for one in sets],
+        "The same before the temperature": [percent(one.uncalibrated_error) for one in sets],
     }
     return [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
 
@@ -200,14 +197,14 @@ def _labels(one: Figures) -> list[str]:
 
 
 def _clear(row: LabelFigures) -> str:
-    return "" if row.clear_recall is None else f"{_percent(row.clear_recall)} of {row.clear_count}"
+    return "" if row.clear_recall is None else f"{percent(row.clear_recall)} of {row.clear_count}"
 
 
 def _corruptions(one: Robustness) -> list[str]:
     return [
         "| Change | Accuracy |",
         "| --- | --- |",
-        *(f"| {name} | {_percent(accuracy)} |" for name, accuracy in one.corruptions.items()),
+        *(f"| {name} | {percent(accuracy)} |" for name, accuracy in one.corruptions.items()),
     ]
 
 
@@ -216,8 +213,8 @@ def _served(results: list[Served]) -> list[str]:
         "| Side of the face | Found | Found and right | Right of the found |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {_percent(one.size)} of the picture's | {_percent(one.found)} | {_percent(one.right)} "
-            f"| {_percent(one.accuracy)} |"
+            f"| {percent(one.size)} of the picture's | {percent(one.found)} | {percent(one.right)} "
+            f"| {percent(one.accuracy)} |"
             for one in results
         ),
     ]
@@ -227,7 +224,7 @@ def _forms(card: Card) -> list[str]:
     return [
         "| Form | Accuracy on PublicTest | Same answer as float32 |",
         "| --- | --- | --- |",
-        *(f"| {name} | {_percent(one.accuracy)} | {_percent(one.same_answer)} |" for name, one in card.forms.items()),
+        *(f"| {name} | {percent(one.accuracy)} | {percent(one.same_answer)} |" for name, one in card.forms.items()),
     ]
 
 

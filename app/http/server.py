@@ -59,15 +59,7 @@ _LOG.setLevel(logging.WARNING)  # Each opening has its line in the service's own
 _ABSOLUTE = re.compile(rb"https?://[^/?]*(.*)", re.IGNORECASE)
 """A request's target with its host, as proxies send it (RFC 9112, 3.2.2)."""
 
-_BAD_REQUEST = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-    b"Invalid HTTP request received.\n"
-)
-
-_BAD_OPENING = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-    b"Invalid opening of a WebSocket.\n"
-)
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%s.\n"
 
 
 class _Pieces:
@@ -215,7 +207,7 @@ class HttpProtocol(_Paced, H11Protocol):
             return
         self._refused = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # Otherwise it has its answer already.
-            self.transport.write(_BAD_REQUEST)
+            self.transport.write(_BAD_REQUEST % b"Invalid HTTP request received")
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -351,7 +343,7 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
         started = time.thread_time()
         super().data_received(data)
         if not self.handshake_initiated:  # The whole head comes at once; the parser has refused it.
-            self.transport.write(_BAD_OPENING)
+            self.transport.write(_BAD_REQUEST % b"Invalid opening of a WebSocket")
             self.transport.close()
         if self.transport.is_closing():
             self._abort_later()

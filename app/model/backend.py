@@ -1,7 +1,7 @@
 """What classifies crops: the model of this process behind its batcher, or one somewhere else."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -65,6 +65,16 @@ class Backend(Protocol):
         """
 
 
+async def in_parts(
+    classify: Callable[[Sequence[Crop]], Awaitable[Iterable[Probabilities]]], crops: Sequence[Crop], size: int
+) -> list[Probabilities]:
+    """The answers of `classify`, which is asked for at most `size` crops at once, so that others come in between."""
+    answers: list[Probabilities] = []
+    for start in range(0, len(crops), size):
+        answers.extend(await classify(crops[start : start + size]))
+    return answers
+
+
 class LocalBackend:
     """The model of this process."""
 
@@ -104,7 +114,4 @@ class LocalBackend:
         await asyncio.to_thread(self._batcher.stop)
 
     async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
-        answers: list[Probabilities] = []
-        for start in range(0, len(crops), self._max_queued):  # Otherwise a large group would never be answered.
-            answers.extend(await self._batcher.submit(crops[start : start + self._max_queued]))
-        return answers
+        return await in_parts(self._batcher.submit, crops, self._max_queued)
