@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 import cv2
@@ -250,7 +251,7 @@ def _smallest(candidates: Sequence[Candidate]) -> float:
 
 def _merged(*views: Sequence[Candidate]) -> list[Candidate]:
     """One candidate for each place, the surest one; surest first."""
-    surest = sorted(chain(*views), key=lambda one: -one.confidence)
+    surest = sorted(chain(*views), key=attrgetter("confidence"), reverse=True)
     return apart(surest, lambda one, other: one.proposal.square.overlap(other.proposal.square) > SAME)
 
 
@@ -273,7 +274,7 @@ def _middle(number: int, count: int, length: float, side: float) -> float:
 
 def _consistent(faces: Sequence[_Face]) -> list[_Face]:
     """Drop faces that a surer one contradicts."""
-    surest = sorted(faces, key=lambda face: -face.confidence)
+    surest = sorted(faces, key=attrgetter("confidence"), reverse=True)
     return apart(surest, lambda face, other: face.square.covered(other.square) > CONTRADICTED)
 
 
