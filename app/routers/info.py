@@ -113,6 +113,12 @@ async def metrics(metrics: MetricsDep) -> Response:
     return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
+@public.get("/card", include_in_schema=False)
+async def card() -> FileResponse:
+    """The model's card as a page, which asks for `/model`."""
+    return FileResponse(STATIC / "card.html")
+
+
 @public.get("/docs", include_in_schema=False)
 async def docs() -> FileResponse:
     """Swagger UI, from this service's own files."""

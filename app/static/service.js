@@ -1,31 +1,22 @@
 // @ts-check
 // Talks to the service. The only file that knows its addresses and the API key.
 
-/**
- * @typedef {{ x: number, y: number, width: number, height: number }} Box
- * @typedef {{ emotion: string, confidence: number, probabilities: Record<string, number>, message: string,
- *   face_coordinates: Box, certain: boolean, plausible: string[], detection: number, angle: number | null,
- *   landmarks: Record<string, { x: number, y: number }> | null }} Face
- * @typedef {{ width: number, height: number }} Size
- * @typedef {{ faces: Face[], image: Size, timings_ms: Record<string, number> }} Prediction
- * @typedef {Face & { id: number }} LiveFace
- * @typedef {{ frame: number, faces?: LiveFace[], image?: Size, error?: string }} LiveAnswer an error has no faces
- * @typedef {{ name: string, emoji: string, colour: string }} Emotion
- * @typedef {Map<string, Emotion>} Emotions
- * @typedef {Error & { status?: number, code?: string }} Failure what asking throws: a `Refusal`, or another error
- */
-
 const KEY = "expressions-key";
+const LONGEST_WAIT = 60_000; // Milliseconds for an answer.
 
 let key = sessionStorage.getItem(KEY) ?? "";
+let labels = /** @type {Promise<Emotions> | undefined} */ (undefined);
 
-/** An answer that is not 2xx, or none at all; `message` is for people. */
+/** An answer that is not 2xx, or none at all (status 0); `message` is for people. */
 export class Refusal extends Error {
-  /** @param {string} message @param {{ status?: number, code?: string }} problem */
-  constructor(message, { status = 0, code = "" } = {}) {
+  /** @param {string} message @param {string | null} [retryAfter] in seconds */
+  constructor(message, status = 0, code = "", retryAfter = null) {
     super(message);
     this.status = status;
     this.code = code;
+    this.retryAfter = Number(retryAfter) || 0; // 0 when the service did not say.
+    this.passes = [0, 429, 502, 503, 504].includes(status); // Whether the same request can succeed later.
+    this.wantsKey = status === 401;
   }
 }
 
@@ -35,30 +26,38 @@ export function useKey(text) {
   sessionStorage.setItem(KEY, text);
 }
 
-/** @returns {Promise<Emotions>} the labels in the order of the model, each with its emoji and colour */
-export async function emotions() {
-  const answer = await ask("emotions");
-  /** @type {{ details: Emotion[] }} */
-  const { details } = await answer.json();
-  return new Map(details.map((emotion) => [emotion.name, emotion]));
+/** The labels in the order of the model, each with its emoji and colour; asked for until the service has answered. */
+export function emotions() {
+  labels ??= ask("emotions")
+    .then((answer) => answer.json())
+    .then(({ details }) => new Map(details.map((/** @type {Emotion} */ one) => [one.name, one])));
+  labels.catch(() => (labels = undefined));
+  return labels;
 }
 
 /** @param {File} picture @returns {Promise<Prediction>} what `/predict` answers about it */
 export async function predict(picture) {
-  const answer = await ask("predict", picture);
-  return answer.json();
+  return (await ask("predict", picture)).json();
 }
 
 /** The picture with its boxes and bars, as a JPEG. @param {File} picture */
 export async function annotated(picture) {
-  const answer = await ask("predict/annotated", picture);
-  return answer.blob();
+  return (await ask("predict/annotated", picture)).blob();
 }
 
 /** A PNG of what in a face speaks for a label. @param {File} picture @param {number} number @param {string} label */
 export async function explanation(picture, number, label) {
-  const answer = await ask(`explain?${new URLSearchParams({ face: String(number), label })}`, picture);
-  return answer.blob();
+  return (await ask(`explain?${new URLSearchParams({ face: String(number), label })}`, picture)).blob();
+}
+
+/** @returns {Promise<Card>} what `/model` answers */
+export async function model() {
+  return (await ask("model")).json();
+}
+
+/** The service's version, which needs no key. @returns {Promise<string>} */
+export async function version() {
+  return (await (await ask("health")).json()).version;
 }
 
 /** A WebSocket that takes frames and answers them. */
@@ -79,16 +78,17 @@ export function curl(name) {
 /** @param {string} path @param {File} [picture] */
 async function ask(path, picture) {
   /** @type {RequestInit} */
-  const options = { headers: key ? { "X-API-Key": key } : {} };
+  const options = { headers: key ? { "X-API-Key": key } : {}, signal: AbortSignal.timeout(LONGEST_WAIT) };
   if (picture) {
     options.method = "POST";
     options.body = new FormData();
     options.body.append("file", picture);
   }
-  const answer = await fetch(path, options).catch(() => {
-    throw new Refusal("The service cannot be reached.");
+  const answer = await fetch(path, options).catch(({ name }) => {
+    throw new Refusal(name === "TimeoutError" ? "The service did not answer." : "The service cannot be reached.");
   });
   if (answer.ok) return answer;
-  const problem = await answer.json().catch(() => ({ status: answer.status }));
-  throw new Refusal(problem.detail ?? `The service answered with status ${answer.status}.`, problem);
+  const problem = await answer.json().catch(() => ({}));
+  const words = problem.detail ?? `The service answered with status ${answer.status}.`;
+  throw new Refusal(words, answer.status, problem.code, answer.headers.get("Retry-After"));
 }

@@ -1,19 +1,21 @@
 // @ts-check
-// Draws the expressions of the last minute: bands whose heights are the probabilities, newest at the right.
+// The expressions of a face over the last minute: bands whose heights are the probabilities, newest at the right.
+
+import { fromTemplate, part } from "./faces.js";
 
 const SECONDS = 60;
 
 /** The moments of one face; a gap of more than a second stays empty. */
-export class Timeline {
+export class Chart {
   #moments = /** @type {[number, Record<string, number>][]} */ ([]);
   #emotions;
+  #canvas;
 
-  /** @param {import("./service.js").Emotions} emotions */
+  /** @param {Emotions} emotions */
   constructor(emotions) {
     this.#emotions = emotions;
-    this.element = document.createElement("canvas");
-    this.element.setAttribute("role", "img");
-    this.element.setAttribute("aria-label", "Expressions of the last minute");
+    this.element = fromTemplate("chart-template");
+    this.#canvas = /** @type {HTMLCanvasElement} */ (part(this.element, "canvas"));
   }
 
   /** @param {number} seconds @param {Record<string, number>} probabilities */
@@ -24,12 +26,10 @@ export class Timeline {
 
   /** @param {number} now */
   draw(now) {
-    const canvas = this.element;
-    const sides = [canvas.clientWidth, canvas.clientHeight];
+    const sides = [this.#canvas.clientWidth, this.#canvas.clientHeight];
     const [width, height] = sides.map((side) => Math.round(side * devicePixelRatio));
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    context.clearRect(0, 0, width, height);
+    Object.assign(this.#canvas, { width, height }); // Which also empties it.
+    const context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d"));
     const x = (/** @type {number} */ seconds) => width * (1 - (now - seconds) / SECONDS);
     for (const [index, [seconds, probabilities]] of this.#moments.entries()) {
       const next = this.#moments[index + 1]?.[0] ?? now;
@@ -37,7 +37,7 @@ export class Timeline {
       const left = Math.floor(x(seconds));
       let top = 0;
       for (const [name, probability] of Object.entries(probabilities)) {
-        context.fillStyle = this.#emotions.get(name)?.colour ?? "#888";
+        context.fillStyle = this.#emotions.get(name)?.colour ?? "gray";
         context.fillRect(left, top * height, Math.ceil(x(next)) - left, probability * height + 1);
         top += probability;
       }
