@@ -299,9 +299,8 @@ def find_faces(
     faces = detector.find(colours, near, size, selection.min_detection)[: selection.limit]
     if not faces:
         raise NoFace(
-            f"No face was found in the picture of {picture.width} x {picture.height} pixels, nor in its parts, with a "
-            "border around it or upside down. Tip: use a well-lit face that spans at least a twentieth of the shorter "
-            "side."
+            f"No face was found in the picture of {picture.width} x {picture.height} pixels, even in a second, closer "
+            "look. Tip: try a picture in which a face is well lit and spans at least a twentieth of the shorter side."
         )
     crops = [model_input(enlarge(detail)) for detail in faces_in_detail(picture, colours, faces)]
     return FoundFaces(picture, faces, crops, started, decoded, time.perf_counter())
@@ -345,7 +344,7 @@ def _number(faces: Sequence[FoundFace], which: int | Point) -> int:
             raise InvalidRequest(f"There is no face at {which.x:g}, {which.y:g}; the picture has {len(faces)}.")
         return number
     if which >= len(faces):
-        raise InvalidRequest(f"The picture has {len(faces)} face(s), numbered from 0; there is no {which}.")
+        raise InvalidRequest(f"There is no face number {which}; the picture has {len(faces)}, numbered from 0.")
     return which
 
 

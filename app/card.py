@@ -1,4 +1,4 @@
-"""Print the model's card in words: what the model is, how well it does, and what is not known about it.
+"""Print the model's card in words: what the model is, how well it does, what is not known about it, and how to use it.
 
     python -m app card
     EMOTION_MODEL_PATH=other.keras python -m app card
@@ -17,6 +17,7 @@ from app.errors import StartError
 from app.model.card import NOT_KNOWN, Card, Figures, read_card
 from app.settings import Settings, cannot
 from app.table import WIDTH
+from app.use_policy import IN_WORDS
 
 
 def text(card: Card) -> str:
@@ -26,7 +27,8 @@ def text(card: Card) -> str:
         parts += [textwrap.fill(sentences, WIDTH) for sentences in _sentences(card, figures)]
     for figures in list(card.evaluation.values())[:1]:
         parts += ["\n".join(_labels(figures)), "\n".join(_calibration(figures))]
-    return "\n\n".join([*parts, textwrap.fill(f"Not known: {NOT_KNOWN}", WIDTH)]) + "\n"
+    parts += [textwrap.fill(words, WIDTH) for words in (f"Not known: {NOT_KNOWN}", f"Use: {IN_WORDS}")]
+    return "\n\n".join(parts) + "\n"
 
 
 def _sentences(card: Card, one: Figures) -> Iterator[str]:

@@ -40,7 +40,7 @@ class Admission:
             Overloaded: so many pictures would exceed the limit.
         """
         if self.in_flight + pictures > self._max_in_flight:
-            raise Overloaded("Too many pictures are in flight; try again shortly.")
+            raise Overloaded("The service is busy with other pictures; try again shortly.")
 
     @contextmanager
     def admit(self, pictures: int = 1) -> Iterator[None]:
@@ -105,7 +105,7 @@ class ByteBudget:
         def take(count: int) -> None:
             nonlocal held
             if count > self._free:
-                raise Overloaded("The bodies of other requests fill the memory; try again shortly.")
+                raise Overloaded("The service is busy with other uploads; try again shortly.")
             self._free -= count
             held += count
 

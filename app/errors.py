@@ -1,7 +1,13 @@
 """What can go wrong, in the service's own terms. Each error carries the status and code that clients see.
 
-`app/http/problem_details.py` turns these into responses.
+`app/http/problem_details.py` turns these into responses. Messages say what happened and what to try, to people who know
+nothing of the service.
 """
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes for people, in units of 2**20 as settings count them."""
+    return f"{count / 2**20:.3g} MB"
 
 
 class StartError(RuntimeError):
@@ -45,11 +51,15 @@ class UnsupportedFormat(ServiceError):
 
 
 class FileTooLarge(ServiceError):
-    status, code, title = 413, "file_too_large", "The file has too many bytes"
+    status, code, title = 413, "file_too_large", "The file is too large"
+
+    def __init__(self, most: int) -> None:
+        """Args: `most` bytes are taken."""
+        super().__init__(f"The file is larger than {megabytes(most)}, the most that is taken. Try a smaller copy.")
 
 
 class RequestTooLarge(ServiceError):
-    status, code, title = 413, "request_too_large", "The request has too many bytes"
+    status, code, title = 413, "request_too_large", "The request is too large"
 
 
 class TooManyFiles(ServiceError):
@@ -90,7 +100,7 @@ class Overloaded(ServiceError):
 
 class OutOfMemory(Overloaded):
     def __init__(self) -> None:
-        super().__init__("The memory does not suffice for this at the moment; try again shortly.")
+        super().__init__("The service is short of memory at the moment; try again shortly, or with a smaller picture.")
 
 
 class ModelStopped(ServiceError):

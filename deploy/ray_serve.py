@@ -38,7 +38,7 @@ Floats = NDArray[np.float32]
 
 _LOST = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError, ModelStopped)
 
-_FULL = "Too many faces are waiting for the model; try again shortly."
+_FULL = "The service is busy with other faces; try again shortly."
 
 _TRIES = 3
 """Times that crops are given to a replica: one may die with them, and so may the next."""

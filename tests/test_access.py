@@ -51,6 +51,7 @@ def test_with_keys_only_their_holders_may_ask(portrait: bytes, caplog: pytest.Lo
         for key in (None, "", "wrong", DIGEST):
             answer = client.post("/predict", content=portrait, headers={} if key is None else {"X-API-Key": key})
             assert (answer.status_code, answer.json()["code"]) == (401, "key_required")
+            assert answer.json()["detail"].startswith("The API key is missing or not valid. ")
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.headers["x-request-id"] == answer.json()["request_id"]
             assert answer.headers["www-authenticate"].startswith("ApiKey")

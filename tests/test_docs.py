@@ -16,6 +16,7 @@ from app.model import backend
 from app.model.card import Card, read_card
 from app.routers import live, uploads
 from app.settings import Settings
+from app.use_policy import NOTICE, USE_POLICY
 from app.vision import image_guard
 from bench import capacity
 from tests.helpers import ROOT
@@ -82,6 +83,16 @@ def test_the_models_page_says_what_its_card_says() -> None:
     for plot in ("confusion", "calibration", "robustness"):
         with Image.open(path.with_name(f"{plot}.png")) as picture:
             picture.verify()
+
+
+def test_deployers_find_the_notice_and_the_articles() -> None:
+    (section,) = re.findall(r"## For deployers\n(.*?)\n## ", README, re.DOTALL)
+    quoted = " ".join(line.removeprefix("> ") for line in section.splitlines() if line.startswith("> "))
+    assert quoted == NOTICE
+    for article in {USE_POLICY.notice.article, *(one.article for one in USE_POLICY.prohibited if one.article)}:
+        assert f"Article {article}" in README
+    for one in USE_POLICY.prohibited:
+        assert re.search(rf"\b{one.use}\b", API)
 
 
 def test_the_space_is_declared() -> None:

@@ -149,7 +149,7 @@ def test_any_face_of_a_group_is_explained(
     second = http.post("/explain", params={"face": 1}, content=data)
     assert (second.headers["x-emotion"], second.headers["x-face"], second.headers["x-faces"]) == ("happy", "1", "2")
     third = http.post("/explain", params={"face": 2}, content=data)
-    assert "2 face" in check_problem(third, 422, "invalid_request")["detail"]
+    assert "no face number 2; the picture has 2" in check_problem(third, 422, "invalid_request")["detail"]
 
 
 def test_a_turned_face_is_explained_upright(http: httpx2.Client, astronaut: NDArray[np.uint8], portrait: bytes) -> None:

@@ -416,6 +416,38 @@ def test_emotions_carry_the_measured_figures(http: httpx2.Client) -> None:
     assert http.get("/model").json() == json.loads(card.model_dump_json())
 
 
+def test_the_card_says_how_answers_may_be_used(http: httpx2.Client) -> None:
+    policy = http.get("/model").json()["use_policy"]
+    assert (policy["meaning"], policy["stored"]) == ("expression_shown", "nothing")
+    notice = policy["notice"]
+    assert (notice["law"], notice["article"]) == ("Regulation (EU) 2024/1689", "50(3)")
+    assert (notice["duty_of"], notice["applies_from"]) == ("deployer", "2026-08-02")
+    assert notice["covers"] == ["live", "recordings", "bulk"]
+    prohibited = {one["use"]: (one["article"], one["exceptions"]) for one in policy["prohibited"]}
+    assert prohibited["workplace"] == prohibited["education"] == ("5(1)(f)", ["medical", "safety"])
+    assert prohibited["policing"] == (None, [])
+
+
+def test_a_refusal_names_the_parameter_and_what_is_wrong_with_it(http: httpx2.Client, portrait: bytes) -> None:
+    answer = http.post("/predict", params={"limit": 0, "min_detection": 2}, content=portrait)
+    detail = check_problem(answer, 422, "invalid_request")["detail"]
+    assert detail.startswith("limit: Input should be greater than or equal to 1. min_detection: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "words"),
+    [
+        ("/predict", {"files": {"file": bytes(20 * 2**20 + 1)}}, "larger than 20 MB"),
+        ("/predict", {"content": bytes(20 * 2**20 + 1)}, "larger than 20 MB"),
+        ("/predict", {"files": {"file": bilevel_bomb()}}, "13000 x 13000 pixels is larger than 50 megapixels"),
+        ("/predict/batch", {"files": [("files", bytes(17 * 2**20))] * 4}, "larger than 64 MB"),
+        ("/predict/batch", {"files": [("files", b"x")] * 17}, "17 pictures came at once; send at most 16"),
+    ],
+)
+def test_sizes_are_told_in_units_for_people(http: httpx2.Client, path: str, sent: dict[str, Any], words: str) -> None:
+    assert words in http.post(path, **sent).json()["detail"]
+
+
 def test_openapi_describes_uploads_as_files(http: httpx2.Client) -> None:
     paths = http.get("/openapi.json").json()["paths"]
     one = paths["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]

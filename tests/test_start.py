@@ -19,6 +19,7 @@ from app.main import create_app
 from app.model.card import NOT_KNOWN, Card, digest, read_card
 from app.model.classifier import Classifier
 from app.settings import Settings
+from app.use_policy import IN_WORDS, USE_POLICY
 from app.vision.detector import FaceDetector
 from app.vision.haar import HaarDetector
 from bench.server import free_port
@@ -44,6 +45,14 @@ def start(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_shipped_model_fits_its_card() -> None:
     assert read_card(MODEL).name == "emotion_vgg16"
+
+
+def test_the_use_policy_is_of_every_card_and_in_no_file(model: Path) -> None:
+    card = read_card(model)
+    assert card.use_policy == USE_POLICY
+    card.write(model)
+    assert read_card(model) == card
+    assert "use_policy" not in Card.path_of(model).read_text()
 
 
 def test_a_missing_model_is_an_error(model: Path) -> None:
@@ -174,7 +183,7 @@ def test_the_card_is_printed_in_words() -> None:
     assert (
         f"expected calibration error is {100 * card.evaluation['PublicTest'].expected_calibration_error:.1f} %" in words
     )
-    assert words.endswith(f"Not known: {NOT_KNOWN}")
+    assert words.endswith(f"Not known: {NOT_KNOWN} Use: {IN_WORDS}")
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 

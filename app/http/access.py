@@ -55,7 +55,7 @@ class Keys:
         if not sum(hmac.compare_digest(digest.encode(), known) for known in self._digests):
             if self._limit is not None:
                 self._limit.check(connection)
-            raise KeyRequired("Send a valid key in the X-API-Key header.")
+            raise KeyRequired("The API key is missing or not valid. Programs send it in the X-API-Key header.")
         connection.state.client = digest
 
 
@@ -115,7 +115,7 @@ class RateLimit:
         """
         wait = self._take(_client(connection))
         if wait > 0:
-            text = f"A client may send {self._per_minute} requests a minute; try again in {wait} s."
+            text = f"More than {self._per_minute} requests came in a minute; try again in {wait} s."
             raise TooManyRequests(text, wait)
 
     def _take(self, client: str) -> int:

@@ -86,9 +86,8 @@ async def _service_error(connection: HTTPConnection, error: Exception) -> Respon
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
-    return _problem(
-        request.state.request_id, InvalidRequest(), "The request does not fit this endpoint.", errors=errors
-    )
+    detail = " ".join(f"{one['loc'][-1]}: {one['msg']}." for one in errors)
+    return _problem(request.state.request_id, InvalidRequest(), detail, errors=errors)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -37,7 +37,9 @@ class BodyTimeout:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise TooSlow(f"The body was not complete within {self._seconds:g} seconds.") from None
+                raise TooSlow(
+                    f"The upload was not complete within {self._seconds:g} seconds. Try a smaller picture."
+                ) from None
             if message["type"] == "http.disconnect":
                 gone.set()
             elif not message.get("more_body", False):

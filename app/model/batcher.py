@@ -109,7 +109,7 @@ class Batcher(Generic[Item, Result]):
         with self._change:
             self.check_alive()
             if len(self._queue) + len(items) > self._max_queued:
-                raise Overloaded("Too many faces are waiting for the model; try again shortly.")
+                raise Overloaded("The service is busy with other faces; try again shortly.")
             self._queue.extend(zip(items, futures, strict=True))
             self._change.notify_all()
         waiting = list(map(asyncio.wrap_future, futures))

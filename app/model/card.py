@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 
 from app.emotions import LABELS
 from app.errors import StartError
+from app.use_policy import USE_POLICY, UsePolicy
 from app.vision.preprocess import INPUT_SIZE
 
 VARIANT_MARGINS = {"bfloat16": 0.002, "int8": 0.003}
@@ -121,7 +122,7 @@ class Variant(BaseModel):
 
 
 class Card(BaseModel):
-    """The `.json` file beside a model file."""
+    """The `.json` file beside a model file, and the use policy of them all."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -156,6 +157,11 @@ class Card(BaseModel):
     int8_sha256: str | None = Field(None, description="Of the int8 variant's file.")
     forms: dict[str, Variant] = Field({}, description="Faster variants of the model: `bfloat16`, `int8`.")
 
+    @computed_field(description="What answers mean, and how they may be used.")  # type: ignore[prop-decorator]
+    @property
+    def use_policy(self) -> UsePolicy:
+        return USE_POLICY
+
     def allows(self, variant: str) -> bool:
         """Whether a variant has the model's accuracy within its margin and gives 99 of 100 faces the same top label."""
         if variant not in self.forms or "PublicTest" not in self.evaluation:
@@ -176,7 +182,7 @@ class Card(BaseModel):
 
     def write(self, model: Path) -> None:
         """Write the card beside its model file."""
-        self.path_of(model).write_text(self.model_dump_json(indent=2) + "\n")
+        self.path_of(model).write_text(self.model_dump_json(indent=2, exclude={"use_policy"}) + "\n")
 
 
 def read_card(model: Path, variant: Literal["int8"] | None = None) -> Card:

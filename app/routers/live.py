@@ -33,7 +33,7 @@ async def live(
 ) -> None:
     """Answer the newest frame of a camera, again and again; frames that a newer one overtakes are skipped."""
     if sessions.locked():
-        raise Overloaded(f"{settings.max_live} cameras are connected; try again shortly.")
+        raise Overloaded(f"{settings.max_live} cameras are connected, the most at once; try again shortly.")
     async with sessions:
         await socket.accept(next(iter(socket.scope["subprotocols"]), None))  # Browsers insist on one of theirs.
         session = LiveSession(analyzer, admission)

@@ -26,6 +26,7 @@ from app.errors import (
     ServiceError,
     TooManyFiles,
     UnsupportedFormat,
+    megabytes,
 )
 from app.settings import Settings
 
@@ -64,7 +65,7 @@ class Upload(NamedTuple):
 
 async def _read_one(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
     limit = settings.max_file_bytes
-    error = FileTooLarge(f"A picture may have at most {limit} bytes.")
+    error = FileTooLarge(limit)
     kind = _kind(request)
     if kind == "multipart/form-data":
         files = await _multipart_files(request, "file", _limited(request, limit + _OVERHEAD, error, take), limit)
@@ -81,7 +82,7 @@ async def _read_one(request: Request, settings: Settings, take: Take) -> list[Up
 
 async def _read_many(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
     limit = settings.max_request_bytes
-    error = RequestTooLarge(f"A batch may have at most {limit} bytes.")
+    error = RequestTooLarge(f"The pictures together are larger than {megabytes(limit)}. Send fewer at once.")
     kind = _kind(request)
     if kind == "multipart/form-data":
         files = await _multipart_files(request, "files", _limited(request, limit + _OVERHEAD, error, take), limit)
@@ -90,7 +91,7 @@ async def _read_many(request: Request, settings: Settings, take: Take) -> list[U
     else:
         raise InvalidRequest('Send the pictures as multipart/form-data, each in a field "files".')
     if len(files) > settings.max_files:
-        raise TooManyFiles(f"A batch may have at most {settings.max_files} pictures; this one has {len(files)}.")
+        raise TooManyFiles(f"{len(files)} pictures came at once; send at most {settings.max_files} in one request.")
     return files
 
 

@@ -109,7 +109,8 @@ class Limits(NamedTuple):
         """Raise TooManyPixels where a picture is too large."""
         if width * height > self.max_pixels:
             raise TooManyPixels(
-                f"A picture may have at most {self.max_pixels} pixels; this one has {width} x {height}."
+                f"The picture of {width} x {height} pixels is larger than {self.max_pixels / 1e6:.3g} megapixels, the "
+                "most that is taken. Try a smaller copy."
             )
 
 
@@ -167,7 +168,7 @@ class Picture:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels.
         """
         if len(data) > limits.max_bytes:
-            raise FileTooLarge(f"A picture may have at most {limits.max_bytes} bytes; this one has {len(data)}.")
+            raise FileTooLarge(limits.max_bytes)
         if not data:
             raise InvalidImage("The file is empty.")
         image_guard.check(data)

@@ -20,6 +20,8 @@ MAX_SCANS = 24
 PNG = b"\x89PNG\r\n\x1a\n"
 """How a PNG begins."""
 
+_ANEW = "Save it anew, as an ordinary JPEG or PNG."
+
 _SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """In the data of a JPEG's scan, what begins the next segment; neither a stuffed byte nor a restart marker does."""
 
@@ -55,9 +57,9 @@ def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS
     elif data.startswith((b"GIF87a", b"GIF89a")):
         parts = sum(1 for _ in islice(_gif_blocks(data), max_parts + 1))
     if parts > max_parts:
-        raise InvalidImage(f"The file consists of more than {max_parts} parts.")
+        raise InvalidImage(f"The file has more than {max_parts:,} segments, which no picture needs. {_ANEW}")
     if scans > max_scans:
-        raise InvalidImage(f"A JPEG may have at most {max_scans} scans.")
+        raise InvalidImage(f"The JPEG has more than {max_scans} scans, which no picture needs. {_ANEW}")
 
 
 def png_chunks(data: bytes) -> Iterator[slice]:
