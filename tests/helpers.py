@@ -117,11 +117,19 @@ def parts(model: Model | None = None, **options: Any) -> Parts:
 
 
 @contextmanager
-def serving(app: FastAPI, **settings: Any) -> Iterator[str]:
-    """The address of `app` behind a real server in a thread; `settings` are those of `http_protocol`."""
+def serving(app: FastAPI, port: int = 0, **settings: Any) -> Iterator[str]:
+    """The address of `app` behind a real server in a thread; `settings` are those of `http_protocol`.
+
+    Args: `port` is a free one when 0.
+    """
     times: dict[str, Any] = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
     config = uvicorn.Config(
-        app, port=free_port(), log_level="warning", loop="asyncio", http=http_protocol(**times), ws=WebSocketProtocol
+        app,
+        port=port or free_port(),
+        log_level="warning",
+        loop="asyncio",
+        http=http_protocol(**times),
+        ws=WebSocketProtocol,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -16,17 +16,22 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Locator, Page, Request, Route, expect, sync_playwright
 from websockets.sync.client import connect
 
+from app import __version__
 from app.emotions import LABELS
 from app.main import create_app
 from app.model.classifier import Classifier
 from app.settings import Settings
 from bench.live import swaying
-from tests.helpers import encoded, parts, serving
+from bench.pictures import people
+from bench.server import free_port
+from tests.helpers import ROOT, encoded, parts, serving
 
 pytestmark = pytest.mark.browser
+
+EXAMPLE = ROOT / "app/static/samples/astronaut.jpg"
 
 _FLAGS = (
     "--no-sandbox",
@@ -86,8 +91,27 @@ def choose(page: Page, *pictures: FilePayload) -> None:
     page.get_by_label("Choose pictures").set_input_files(list(pictures))
 
 
+def opened(page: Page, service: str) -> None:
+    """Go to the page and wait until its example is answered."""
+    page.goto(service)
+    expect(page.locator(".example .faces > li")).to_have_count(1)
+
+
+def copies(portrait: bytes, count: int) -> list[FilePayload]:
+    names = [f"{number}.jpg" for number in range(count)]
+    return [FilePayload(name=name, mimeType="image/jpeg", buffer=portrait) for name in names]
+
+
+def many_faces(count: int) -> FilePayload:
+    """A picture of as many heads, side by side."""
+    astronaut, hopper = people()
+    heads = [cv2.resize(head, (300, 300)) for head in (astronaut[:330, 60:390], hopper[30:430, 60:460])]
+    rows = [np.hstack([heads[(row + column) % 2] for column in range(count // 2)]) for row in range(2)]
+    return FilePayload(name="many.png", mimeType="image/png", buffer=encoded(np.vstack(rows)))
+
+
 def figures(part: Locator) -> list[str]:
-    """The percentages of a face's card."""
+    """The percentages of a face's table."""
     return [text.replace("\xa0", " ") for text in part.locator("td:last-child").all_inner_texts()]
 
 
@@ -96,76 +120,161 @@ def rounded(face: dict[str, Any]) -> list[str]:
 
 
 def copied(page: Page, name: str) -> str:
-    page.get_by_role("button", name=name).click()
+    page.get_by_role("button", name=name).locator("visible=true").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     text: str = page.evaluate("navigator.clipboard.readText()")
     return text
 
 
-def test_demo_page_shows_what_the_service_answers(
+def shown(page: Page) -> Locator:
+    """The picture that is shown; there is one at most."""
+    return page.locator("article:not([hidden])")
+
+
+def test_page_opens_with_an_answered_example(page: Page, service: str, trouble: list[str]) -> None:
+    requests: list[Request] = []
+    page.on("requestfinished", lambda request: None if request.url.startswith("blob:") else requests.append(request))
+    answer = httpx2.post(f"{service}/predict", files={"file": EXAMPLE.read_bytes()}, timeout=60).json()
+    opened(page, service)
+
+    expect(page.locator(".faces .label")).to_have_text(answer["emotion"])
+    expect(shown(page).locator(".name")).to_contain_text("NASA")
+    expect(shown(page).locator(".crop")).to_be_visible()
+    expect(page.locator("#version")).to_have_text(__version__)
+    assert sum(request.sizes()["responseBodySize"] for request in requests) < 150_000
+    assert len(requests) == len({request.url for request in requests}), "something is asked for twice"
+    assert page.evaluate("document.documentElement.scrollTop") == 0
+    assert trouble == []
+
+
+def test_page_shows_what_the_service_answers(
     page: Page, service: str, portrait: bytes, picture: FilePayload, trouble: list[str]
 ) -> None:
     answer = httpx2.post(f"{service}/predict", files={"file": portrait}, timeout=60).json()
     signs = {emotion["name"]: emotion["emoji"] for emotion in httpx2.get(f"{service}/emotions").json()["details"]}
 
-    page.goto(service)
+    opened(page, service)
     choose(page, picture)
 
+    expect(page.locator("article")).to_have_count(1)  # The example has given way.
+    expect(page.get_by_alt_text("portrait.jpg").first).to_be_visible()
     faces = page.locator(".faces > li")
     expect(faces).to_have_count(1)
     heading = faces.get_by_role("heading")
     expect(heading).to_contain_text(answer["emotion"])
     expect(heading).to_contain_text(signs[answer["emotion"]])
     expect(heading).to_contain_text(f"{100 * answer['confidence']:.0f}")
-    expect(faces.locator(".sentence")).to_have_text(answer["message"])
+    expect(faces.locator(".doubt")).to_have_text("")
     expect(faces.get_by_role("rowheader")).to_have_text(list(LABELS))
     assert figures(faces) == rounded(answer["faces"][0])
-    expect(page.locator("article .status").first).to_have_text("One face: happy.")
-    expect(page.locator("article .stats")).to_have_text(re.compile(r"\d+ ms: decode \d+, detect \d+, classify \d+"))
-    shown = json.loads(copied(page, "Copy JSON"))
-    assert shown | {"timings_ms": None} == answer | {"timings_ms": None}
+    expect(page.locator("article .status")).to_have_text("One face: happy.")
+    expect(page.locator("article .stats")).to_have_text(
+        re.compile(r"One face in \d+ ms \(decode \d+, detect \d+, classify \d+\)")
+    )
+    copy = json.loads(copied(page, "Copy JSON"))
+    assert copy | {"timings_ms": None} == answer | {"timings_ms": None}
     assert trouble == []
 
 
-def test_demo_page_is_the_same_where_it_is_asked_for_by_name(service: str) -> None:
+def test_page_is_the_same_where_it_is_asked_for_by_name(service: str) -> None:
     page = httpx2.get(f"{service}/demo", headers={"Accept": "application/json"})
     assert page.headers["Content-Type"].startswith("text/html")
     assert page.text == httpx2.get(service, headers={"Accept": "text/html"}).text
 
 
-def test_demo_page_draws_the_box_around_the_face(
-    page: Page, service: str, portrait: bytes, picture: FilePayload
+@pytest.mark.parametrize("width", [390, 1440])
+def test_page_draws_the_box_around_the_face(
+    width: int, page: Page, service: str, portrait: bytes, picture: FilePayload
 ) -> None:
     answer = httpx2.post(f"{service}/predict", files={"file": portrait}, timeout=60).json()
-    page.goto(service)
+    opened(page, service)
     choose(page, picture)
+    expect(page.get_by_alt_text("portrait.jpg").first).to_be_visible()
+    page.set_viewport_size({"width": width, "height": 844})
 
-    outline, image = page.locator("article .boxes rect").last, page.get_by_alt_text("portrait.jpg")
+    outline, image = page.locator("article .boxes rect"), shown(page).locator("figure img")
     expect(outline).to_be_visible()
-    expect(image).to_be_visible()
-    drawn, shown = outline.bounding_box(), image.bounding_box()
+    page.wait_for_timeout(200)
+    drawn, seen = outline.bounding_box(), image.bounding_box()
 
     assert drawn is not None
-    assert shown is not None
-    scale = shown["width"] / answer["image"]["width"]
+    assert seen is not None
+    scale = seen["width"] / answer["image"]["width"]
     box = answer["face_coordinates"]
-    got = (drawn["x"] - shown["x"], drawn["y"] - shown["y"], drawn["width"], drawn["height"])
+    got = (drawn["x"] - seen["x"], drawn["y"] - seen["y"], drawn["width"], drawn["height"])
     want = [scale * box[name] for name in ("x", "y", "width", "height")]
     assert got == pytest.approx(want, abs=4)
 
 
-def test_demo_page_says_when_it_is_not_sure(page: Page, service: str, picture: FilePayload) -> None:
+def test_page_says_when_it_is_not_sure(page: Page, service: str, picture: FilePayload) -> None:
     def doubt(route: Route) -> None:
         answer = route.fetch().json()
-        answer["faces"][0] |= {"certain": False, "plausible": ["sad", "neutral"]}
+        answer["faces"][0] |= {"certain": False, "plausible": ["happy", "sad", "neutral"], "detection": 0.52}
         route.fulfill(json=answer)
 
     page.route("**/predict", doubt)
     page.goto(service)
     choose(page, picture)
 
-    expect(page.locator(".sentence")).to_have_text("Not sure between sad and neutral.")
-    expect(page.locator(".boxes text")).to_contain_text("happy?")
+    face = page.locator("li.unsure.weak")
+    expect(face.locator(".doubt")).to_have_text("Not sure: it may be sad or neutral. Weak detection: 52\xa0%.")
+    expect(face.get_by_role("heading")).to_contain_text("happy?")
+    expect(page.locator(".pills span")).to_contain_text("happy?")
+    assert face.locator(".crop").evaluate("crop => getComputedStyle(crop).opacity") == "0.5"
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_page_shows_a_group(width: int, page: Page, service: str, trouble: list[str]) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(service)
+    choose(page, many_faces(14))
+
+    faces = page.locator(".faces > li")
+    expect(faces).to_have_count(14)
+    assert page.locator(".faces .number").all_text_contents() == [str(number + 1) for number in range(14)]
+    expect(page.locator(".faces table:visible")).to_have_count(0)
+    boxes = [one.bounding_box() for one in page.locator(".boxes rect").all()]
+    pills = [one.bounding_box() for one in page.locator(".pills span").all()]
+    for number, pill in enumerate(pills):
+        assert not any(_meet(pill, box) for other, box in enumerate(boxes) if other != number), number
+    faces.nth(3).hover()
+    expect(page.locator(".boxes .lit")).to_have_count(1)
+    expect(page.locator(".boxes rect").nth(3)).to_have_class(re.compile("lit"))
+    page.locator(".boxes rect").nth(5).hover()
+    expect(page.locator(".faces > .lit .number")).to_have_text("6")
+    faces.nth(5).locator("summary").first.click()
+    expect(faces.nth(5).get_by_role("rowheader")).to_have_text(list(LABELS))
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert trouble == []
+
+
+def _meet(one: Any, other: Any) -> bool:
+    across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
+    down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
+    return bool(min(across, down) > 1)
+
+
+def test_page_takes_thirty_pictures(page: Page, service: str, portrait: bytes, trouble: list[str]) -> None:
+    opened(page, service)
+    choose(page, *copies(portrait, 30))
+
+    thumbs = page.locator("#strip li")
+    expect(thumbs).to_have_count(30)
+    expect(page.locator("article .faces > li")).to_have_count(30)
+    expect(shown(page)).to_have_attribute("aria-label", "0.jpg")
+    expect(shown(page).locator(".name")).to_have_text("0.jpg")
+    page.get_by_role("button", name="7.jpg", exact=True).click()
+    expect(shown(page)).to_have_attribute("aria-label", "7.jpg")
+    shown(page).get_by_role("button", name="Remove").click()
+    expect(thumbs).to_have_count(29)
+    expect(shown(page)).to_have_attribute("aria-label", "8.jpg")
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("article")).to_have_count(0)
+    expect(page.locator("#strip")).to_be_hidden()
+    expect(page.get_by_label("Choose pictures")).to_be_focused()
+    page.get_by_role("button", name="Show the example").click()
+    expect(page.locator(".example .faces > li")).to_have_count(1)
+    assert trouble == []
 
 
 @pytest.mark.parametrize(
@@ -176,13 +285,13 @@ def test_demo_page_says_when_it_is_not_sure(page: Page, service: str, picture: F
     ],
     ids=["no face", "corrupt"],
 )
-def test_demo_page_shows_why_a_picture_has_no_answer(
+def test_page_shows_why_a_picture_has_no_answer(
     content: bytes, words: str, page: Page, service: str, picture: FilePayload, trouble: list[str]
 ) -> None:
-    page.goto(service)
+    opened(page, service)
     choose(page, FilePayload(name="odd.png", mimeType="image/png", buffer=content))
 
-    expect(page.locator("article .status")).to_contain_text(words)
+    expect(shown(page).locator(".status")).to_contain_text(words)
     expect(page.locator(".faces > li")).to_have_count(0)
     expect(page.locator(".boxes rect")).to_have_count(0)
     expect(page.get_by_role("button", name="Copy JSON")).to_be_hidden()
@@ -193,17 +302,53 @@ def test_demo_page_shows_why_a_picture_has_no_answer(
     expect(page.locator(".faces > li")).to_have_count(1)
 
 
-def test_demo_page_can_be_used_with_the_keyboard_alone(page: Page, service: str, picture: FilePayload) -> None:
-    page.goto(service)
+def test_page_waits_while_the_service_is_out_of_reach(page: Page, service: str, picture: FilePayload) -> None:
+    opened(page, service)
+    page.context.set_offline(True)
+    choose(page, picture)
+    expect(shown(page).locator(".status")).to_have_text(
+        re.compile(r"^The service cannot be reached\. Next try in \d+ s\.$")
+    )
+    page.context.set_offline(False)
+    expect(page.locator(".faces > li")).to_have_count(1)
+
+
+def test_page_waits_where_the_rate_is_limited(page: Page, classifier: Classifier, picture: FilePayload) -> None:
+    with serving(create_app(Settings(max_requests_per_minute=20), parts(classifier))) as url:
+        while httpx2.get(f"{url}/model").status_code == 200:
+            pass
+        page.goto(url)
+        choose(page, picture)
+        expect(shown(page).locator(".status")).to_have_text(
+            re.compile(r"^The service has had too many requests from here\. Next try in \d+ s\.$")
+        )
+        expect(page.locator("#key")).to_be_hidden()
+        page.get_by_role("button", name="Use the camera").click()
+        expect(page.locator("#camera .status")).to_contain_text("Next try in")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(page.locator("article .faces > li")).to_have_count(1)
+        page.goto("about:blank")
+
+
+def test_page_tries_a_refused_picture_again(page: Page, service: str, picture: FilePayload) -> None:
+    opened(page, service)
+    page.route("**/predict", lambda route: route.fulfill(status=500, json={"detail": "It broke.", "code": "x"}))
+    choose(page, picture)
+    expect(shown(page).locator(".status")).to_have_text("It broke.")
+    page.unroute("**/predict")
+    shown(page).get_by_role("button", name="Try again").click()
+    expect(page.locator(".faces > li")).to_have_count(1)
+
+
+def test_page_can_be_used_with_the_keyboard_alone(page: Page, service: str) -> None:
+    opened(page, service)
     page.keyboard.press("Tab")
     expect(page.get_by_label("Choose pictures")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Use the camera")).to_be_focused()
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="A laughing woman")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.locator(".faces > li")).to_have_count(1)
-    page.get_by_role("button", name="Remove").press("Enter")
+    shown(page).locator("summary").first.press("Enter")
+    expect(shown(page).locator("table")).to_be_hidden()
+    page.get_by_role("button", name="Remove", exact=True).press("Enter")
     expect(page.locator("article")).to_have_count(0)
     expect(page.get_by_label("Choose pictures")).to_be_focused()
 
@@ -216,7 +361,7 @@ def test_demo_page_can_be_used_with_the_keyboard_alone(page: Page, service: str,
     ],
     ids=["dropped", "pasted"],
 )
-def test_demo_page_takes_pictures_that_are(
+def test_page_takes_pictures_that_are(
     event: str, page: Page, service: str, portrait: bytes, trouble: list[str]
 ) -> None:
     page.goto(service)
@@ -232,37 +377,13 @@ def test_demo_page_takes_pictures_that_are(
         list(portrait),
     )
 
-    expect(page.locator(".faces > li")).to_have_count(2)
-    assert [article.get_attribute("aria-label") for article in page.locator("article").all()] == ["two.jpg", "one.jpg"]
+    expect(page.locator("article:not(.example) .faces > li")).to_have_count(2)
+    expect(page.locator("#strip .name")).to_have_text(["one.jpg", "two.jpg"])
     assert trouble == []
 
 
-@pytest.mark.parametrize(
-    ("sample", "shown"),
-    [
-        ("A laughing woman", ["happy"]),
-        ("An angry woman", ["angry"]),
-        ("A surprised woman", ["surprise"]),
-        ("Three people", ["happy", "angry", "surprise"]),
-        ("A house", []),
-    ],
-)
-def test_demo_page_has_samples_that_show_what_they_say(sample: str, shown: list[str], page: Page, service: str) -> None:
-    page.goto(service)
-    page.get_by_role("button", name=sample).click()
-
-    status = page.locator("article .status").first
-    expect(status).to_have_text(re.compile("found|face"))
-    expect(status).not_to_contain_text("Looking")
-    assert page.locator(".faces .label").all_inner_texts() == shown
-    numbers = [str(number + 1) for number in range(len(shown))] if len(shown) > 1 else [""] * len(shown)
-    assert page.locator(".faces .number").all_text_contents() == numbers
-    expect(page.locator(".boxes text")).to_have_count(len(shown))
-
-
-def test_demo_page_explains_a_face(page: Page, service: str, picture: FilePayload, trouble: list[str]) -> None:
-    page.goto(service)
-    choose(page, picture)
+def test_page_explains_a_face(page: Page, service: str, trouble: list[str]) -> None:
+    opened(page, service)
     page.get_by_text("Why?").click()
 
     heat = page.locator("details img")
@@ -274,10 +395,10 @@ def test_demo_page_explains_a_face(page: Page, service: str, picture: FilePayloa
     assert trouble == []
 
 
-def test_demo_page_hands_out_the_drawn_picture_and_the_command(
+def test_page_hands_out_the_drawn_picture_and_the_command(
     page: Page, service: str, picture: FilePayload, trouble: list[str]
 ) -> None:
-    page.goto(service)
+    opened(page, service)
     choose(page, picture | {"name": 'it\'s "me".jpg'})
     expect(page.locator(".faces > li")).to_have_count(1)
 
@@ -292,36 +413,66 @@ def test_demo_page_hands_out_the_drawn_picture_and_the_command(
     assert trouble == []
 
 
-def test_demo_page_asks_for_the_key(
-    page: Page, classifier: Classifier, picture: FilePayload, trouble: list[str]
-) -> None:
+def test_page_asks_for_the_key(page: Page, classifier: Classifier, picture: FilePayload, trouble: list[str]) -> None:
     settings = Settings(api_keys=(hashlib.sha256(_KEY.encode()).hexdigest(),))
     with serving(create_app(settings, parts(classifier))) as url:
         page.goto(url)
         field = page.get_by_label("This service asks for an API key.")
         expect(field).to_be_focused()
         choose(page, picture)
-        expect(page.locator("article .status")).to_contain_text("asks for an API key")
+        expect(shown(page).locator(".status")).to_have_text("Waiting for the API key.")
         field.fill("wrong")
         field.press("Enter")
-        expect(page.get_by_role("alert")).to_have_text("Send a valid key in the X-API-Key header.")
+        expect(page.get_by_role("alert")).to_have_text("This key is not valid.")
         field.fill(_KEY)
         field.press("Enter")
         expect(field).to_be_hidden()
-        choose(page, picture)
-        expect(page.locator(".faces > li")).to_have_count(1)
+        expect(page.locator("article .faces > li")).to_have_count(1)
         assert "X-API-Key: ..." in copied(page, "Copy curl")
         page.get_by_role("button", name="Use the camera").click()
         expect(page.locator("#camera .faces > li")).to_have_count(1)
-        page.goto("about:blank")
+        page.goto(f"{url}/card")
+        expect(page.get_by_role("heading", name="Calibration")).to_be_visible()
     assert [line for line in trouble if "status of 401" not in line] == []
 
 
+def test_the_answer_is_in_the_window_of_a_phone(browser: Browser, service: str, picture: FilePayload) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    page = context.new_page()
+    opened(page, service)
+    choose(page, picture)
+    expect(page.locator("article:not(.example) .faces h2")).to_be_in_viewport(ratio=1)
+    expect(shown(page).locator("figure img")).to_be_in_viewport(ratio=0.5)
+    for target in page.locator("button:visible, summary:visible, select:visible, .button:visible").all():
+        box = target.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_jumps(width: int, page: Page, service: str, portrait: bytes) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.add_init_script(
+        """window.shift = 0;
+        new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) window.shift += entry.value;
+        }).observe({ type: "layout-shift", buffered: true });"""
+    )
+    opened(page, service)
+    choose(page, *copies(portrait, 3))
+    expect(page.locator("article .faces > li")).to_have_count(3)
+    choose(page, FilePayload(name="odd.png", mimeType="image/png", buffer=b"odd"))
+    expect(shown(page).locator(".error")).to_be_visible()
+    assert page.evaluate("window.shift") < 0.1
+
+
 def test_camera_is_answered_live(page: Page, service: str, trouble: list[str]) -> None:
-    page.goto(service)
+    opened(page, service)
+    expect(page.get_by_text("The camera's pictures go to this service")).to_be_visible()
     page.get_by_role("button", name="Use the camera").click()
 
-    box = page.locator("#camera .boxes rect").last
+    box = page.locator("#camera .boxes rect")
     expect(box).to_be_visible()
     places = set()
     for _ in range(20):
@@ -329,12 +480,20 @@ def test_camera_is_answered_live(page: Page, service: str, trouble: list[str]) -
             places.add(place)
         page.wait_for_timeout(100)
     assert len(places) > 3, "the box does not follow the face"
+    expect(page.locator("article")).to_have_count(0)
     expect(page.locator("#camera .faces > li")).to_have_count(1)
     expect(page.locator("#camera .label")).to_have_text("happy")
     expect(page.locator("#camera .stats")).to_have_text(re.compile(r"\d+ frames a second, \d+ ms from frame to answer"))
-    expect(page.locator("#camera .status")).to_have_text(re.compile("shows|Not sure"))
-    assert _painted(page.locator("#camera canvas")) > 0
+    expect(page.locator("#camera .status")).to_have_text(re.compile("^happy"))
+    assert _painted(page.locator("#camera .chart canvas")) > 0
 
+    page.get_by_role("button", name="Take a picture").click()
+    expect(page.locator("article .label")).to_have_text("happy")
+    expect(page.locator("article")).to_have_attribute("aria-label", re.compile(r"^camera-\d\d-\d\d-\d\d\.jpg$"))
+    page.get_by_role("button", name="Full screen").click()
+    page.wait_for_function("document.fullscreenElement?.id === 'camera'")
+    page.get_by_role("button", name="Full screen").click()
+    page.wait_for_function("!document.fullscreenElement")
     page.get_by_role("button", name="Stop the camera").click()
     expect(page.locator("#camera")).to_be_hidden()
     assert page.locator("video").evaluate("video => video.srcObject") is None
@@ -348,6 +507,21 @@ def _painted(canvas: Locator) -> int:
             .data.filter((value, index) => index % 4 === 3 && value > 0).length"""
     )
     return count
+
+
+def test_camera_survives_a_restart_of_the_service(page: Page, classifier: Classifier) -> None:
+    port = free_port()
+    with serving(create_app(Settings(), parts(classifier)), port) as url:
+        page.goto(url)
+        page.get_by_role("button", name="Use the camera").click()
+        expect(page.locator("#camera .boxes rect")).to_be_visible()
+    expect(page.locator("#camera .status.error")).to_contain_text("Next try in")
+    expect(page.locator("#camera .stats")).to_have_text("")
+    expect(page.locator("#camera .boxes rect")).to_have_count(0)
+    with serving(create_app(Settings(), parts(classifier)), port):
+        expect(page.locator("#camera .boxes rect")).to_be_visible()
+        expect(page.locator("#camera .status.error")).to_have_count(0)
+        page.goto("about:blank")
 
 
 def test_camera_rests_while_the_page_is_hidden(page: Page, service: str) -> None:
@@ -365,7 +539,7 @@ def test_camera_rests_while_the_page_is_hidden(page: Page, service: str) -> None
     expect(page.locator("#camera .status")).to_have_text("Paused.")
     with page.expect_websocket():
         page.evaluate(turn, False)
-    expect(page.locator("#camera .status")).to_have_text(re.compile("shows|Not sure"))
+    expect(page.locator("#camera .status")).to_have_text(re.compile("^happy"))
 
 
 def test_camera_waits_for_a_place(page: Page, classifier: Classifier) -> None:
@@ -385,24 +559,43 @@ def test_camera_that_is_not_allowed_is_explained(browser: Browser, service: str)
     page.goto(service)
     page.get_by_role("button", name="Use the camera").click()
     expect(page.locator("#camera .status")).to_have_text("The camera was not allowed.")
+    expect(page.locator("#camera video")).to_be_hidden()
     expect(page.get_by_role("button", name="Use the camera")).to_be_visible()
     page.close()
 
 
-def _empty(page: Page) -> None:
-    expect(page.get_by_label("Choose pictures")).to_be_visible()
+def test_card_shows_the_figures_of_the_model(page: Page, service: str, trouble: list[str]) -> None:
+    figures = httpx2.get(f"{service}/model").json()["evaluation"]
+    opened(page, service)
+    page.get_by_role("link", name="How good the model is").click()
+
+    rows = page.locator("#accuracy tbody tr")
+    expect(rows).to_have_count(len(figures))
+    for row, one in zip(rows.all(), figures.values(), strict=True):
+        expect(row).to_contain_text(f"{one['data']} ({one['count']:,})")
+        expect(row).to_contain_text(f"{100 * one['accuracy']:.1f}")
+        expect(row).to_contain_text(f"{100 * one['accuracy_interval_95'][0]:.1f}")
+    expect(page.locator("#labels th[scope=row]")).to_have_text(list(LABELS))
+    recalls = [f"{100 * one['recall']:.1f}\xa0%" for one in figures["PublicTest"]["labels"].values()]
+    expect(page.locator("#labels tbody td:nth-child(3)")).to_have_text(recalls)
+    expect(page.locator("#calibration tbody tr")).to_have_count(len(figures["PublicTest"]["calibration"]))
+    expect(page.get_by_text("FER-2013 has no demographic labels.")).to_be_visible()
+    assert trouble == []
 
 
-def _answered(page: Page) -> None:
-    page.get_by_role("button", name="Three people").click()
-    page.get_by_text("Why?").first.click()
-    expect(page.locator("details img").first).to_be_visible()
+def _example(page: Page) -> None:
+    page.get_by_text("Why?").click()
+    expect(page.locator("details img")).to_be_visible()
+
+
+def _group(page: Page) -> None:
+    choose(page, many_faces(6), FilePayload(name="odd.png", mimeType="image/png", buffer=b"odd"))
+    expect(page.locator("article:not(.example) .faces > li")).to_have_count(6)
 
 
 def _refused(page: Page) -> None:
-    page.get_by_role("button", name="A house").click()
     choose(page, FilePayload(name="odd.png", mimeType="image/png", buffer=b"odd"))
-    expect(page.locator(".actions:visible")).to_have_count(2)
+    expect(page.locator("article .error")).to_be_visible()
 
 
 def _live(page: Page) -> None:
@@ -410,11 +603,19 @@ def _live(page: Page) -> None:
     expect(page.locator("#camera .faces > li")).to_have_count(1)
 
 
+def _card(page: Page) -> None:
+    page.get_by_role("link", name="How good the model is").click()
+    expect(page.get_by_role("heading", name="Calibration")).to_be_visible()
+
+
+_STATES = [_example, _group, _refused, _live, _card]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("state", [_empty, _answered, _refused, _live], ids=lambda state: state.__name__.strip("_"))
-def test_demo_page_is_accessible(state: Callable[[Page], None], scheme: Any, page: Page, service: str) -> None:
+@pytest.mark.parametrize("state", _STATES, ids=lambda state: state.__name__.strip("_"))
+def test_page_is_accessible(state: Callable[[Page], None], scheme: Any, page: Page, service: str) -> None:
     page.emulate_media(color_scheme=scheme)
-    page.goto(service)
+    opened(page, service)
     state(page)
 
     found = Axe().run(page).response["violations"]
@@ -422,11 +623,12 @@ def test_demo_page_is_accessible(state: Callable[[Page], None], scheme: Any, pag
     assert [(one["id"], one["help"], [node["html"] for node in one["nodes"]]) for one in found] == []
 
 
-@pytest.mark.parametrize("width", [320, 1600])
-def test_demo_page_fits_its_window(width: int, page: Page, service: str, picture: FilePayload) -> None:
+@pytest.mark.parametrize("width", [320, 768, 1600])
+@pytest.mark.parametrize("state", _STATES, ids=lambda state: state.__name__.strip("_"))
+def test_page_fits_its_window(state: Callable[[Page], None], width: int, page: Page, service: str) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    page.goto(service)
-    _answered(page)
+    opened(page, service)
+    state(page)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -162,6 +162,11 @@ class Card(BaseModel):
     def use_policy(self) -> UsePolicy:
         return USE_POLICY
 
+    @computed_field(description="What has not been measured, and what the data is like.")  # type: ignore[prop-decorator]
+    @property
+    def not_known(self) -> str:
+        return NOT_KNOWN
+
     def allows(self, variant: str) -> bool:
         """Whether a variant has the model's accuracy within its margin and gives 99 of 100 faces the same top label."""
         if variant not in self.forms or "PublicTest" not in self.evaluation:
@@ -182,7 +187,7 @@ class Card(BaseModel):
 
     def write(self, model: Path) -> None:
         """Write the card beside its model file."""
-        self.path_of(model).write_text(self.model_dump_json(indent=2, exclude={"use_policy"}) + "\n")
+        self.path_of(model).write_text(self.model_dump_json(indent=2, exclude={"use_policy", "not_known"}) + "\n")
 
 
 def read_card(model: Path, variant: Literal["int8"] | None = None) -> Card:

@@ -167,7 +167,7 @@ export class Camera {
     });
   }
 
-  /** The newest frame as a JPEG. @param {number} longest of its sides @param {number} quality @returns {Promise<Blob>} */
+  /** The newest frame, a JPEG. @param {number} longest of its sides @param {number} quality @returns {Promise<Blob>} */
   #still(longest, quality) {
     const { videoWidth, videoHeight } = this.#video;
     const scale = Math.min(1, longest / Math.max(videoWidth, videoHeight));

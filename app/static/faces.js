@@ -4,8 +4,8 @@
 const SURE = 0.75; // `detection` from which a face is shown without a remark.
 const either = new Intl.ListFormat("en", { type: "disjunction" });
 
-/** @param {number} probability */
-export const percent = (probability) => `${Math.round(100 * probability)}\u00a0%`;
+/** @param {number} share */
+export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u00a0%`;
 
 /** @param {Face} face */
 export const label = ({ certain, emotion }) => (certain ? emotion : `${emotion}?`);

@@ -38,7 +38,6 @@ export class Gallery {
     for (const { picture } of added) this.#queue.add(picture);
     added[0].picture.ready.then(() => {
       this.#strip.hidden = this.#entries.length < 2;
-      if (!this.#entries.includes(added[0])) return;
       this.#show(added[0]);
       added[0].picture.bringIntoView();
     });
@@ -81,6 +80,7 @@ export class Gallery {
 
   /** @param {Entry} entry */
   #show(entry) {
+    if (!this.#entries.includes(entry)) return; // It was removed meanwhile.
     for (const { picture, thumb } of this.#entries) {
       picture.element.hidden = picture !== entry.picture;
       part(thumb, "button").setAttribute("aria-current", String(picture === entry.picture));

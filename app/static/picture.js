@@ -49,7 +49,6 @@ export class Picture {
   /** Ask the service; throws what it refuses for now, and shows what it refuses for good. */
   async run() {
     this.#tell("Looking for faces\u2026", "\u2026");
-    this.#part("[data-action=again]").hidden = true;
     try {
       const labels = await emotions();
       this.#prediction = await predict(this.#file);
@@ -62,6 +61,7 @@ export class Picture {
       if (code === "no_face") this.#tell(NO_FACE, "\u2013");
       else this.#tell(message, "!", "error");
     } finally {
+      this.#part(".actions").hidden = false;
       for (const action of ["json", "drawn"]) this.#part(`[data-action=${action}]`).hidden = !this.#prediction;
     }
   }
@@ -70,6 +70,7 @@ export class Picture {
   waits(words) {
     this.#part("[data-action=again]").hidden = !words.includes("try");
     this.#tell(words, "\u2026");
+    this.#part(".actions").hidden = words.endsWith("\u2026"); // It is sent at once: nothing to do meanwhile.
   }
 
   /** Scroll, where the answer begins so low that it is hardly seen. */
