@@ -307,7 +307,7 @@ def test_page_waits_while_the_service_is_out_of_reach(page: Page, service: str, 
     page.context.set_offline(True)
     choose(page, picture)
     expect(shown(page).locator(".status")).to_have_text(
-        re.compile(r"^The service cannot be reached\. Next try in \d+ s\.$")
+        re.compile(r"^The service cannot be reached\. Next try in \d+\ss\.$")
     )
     page.context.set_offline(False)
     expect(page.locator(".faces > li")).to_have_count(1)
@@ -320,7 +320,7 @@ def test_page_waits_where_the_rate_is_limited(page: Page, classifier: Classifier
         page.goto(url)
         choose(page, picture)
         expect(shown(page).locator(".status")).to_have_text(
-            re.compile(r"^The service has had too many requests from here\. Next try in \d+ s\.$")
+            re.compile(r"^The service has had too many requests from here\. Next try in \d+\ss\.$")
         )
         expect(page.locator("#key")).to_be_hidden()
         page.get_by_role("button", name="Use the camera").click()

@@ -132,7 +132,7 @@ export class Camera {
 
   /** The service is gone; try to connect again. @param {string} words */
   #lost(words) {
-    this.#rest(`${words} Next try in ${this.#pause} s.`, "error");
+    this.#rest(`${words} Next try in ${this.#pause}\u00a0s.`, "error");
     this.#retry = setTimeout(() => this.#connect(), 1000 * this.#pause);
     this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
   }

@@ -76,7 +76,7 @@ export class Queue {
     }
     const seconds = retryAfter || this.#pause;
     this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
-    this.#tell(`${REASONS[status] ?? message} Next try in ${seconds} s.`);
+    this.#tell(`${REASONS[status] ?? message} Next try in ${seconds}\u00a0s.`);
     this.#timer = setTimeout(() => this.go(), 1000 * seconds);
   }
 
