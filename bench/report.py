@@ -1,4 +1,4 @@
-"""Results as text, as the README's table, and as a plot."""
+"""Results as text, as the tables of the documents, and as a plot."""
 
 import platform
 from pathlib import Path
@@ -77,8 +77,32 @@ def rows(results: Results) -> list[tuple[str, dict[str, str], str]]:
     ]
 
 
+def headline(results: Results) -> str:
+    """What README.md says of the speed: every service in absolute figures."""
+    services = results["services"]
+
+    def row(name: str, cell: Any) -> str:
+        return "| " + " | ".join([name, *(cell(services[one]) for one in (*ENGINES, "textbook"))]) + " |"
+
+    def rate(picture: str) -> Any:
+        return lambda one: f"{one['throughput'][f'{picture}, 8 in flight']:.3g}"
+
+    return "\n".join(
+        [
+            "| | keras | litert | textbook |",
+            "| --- | --- | --- | --- |",
+            row("Portrait, alone: median", lambda one: f"{one['alone']['p50']:.0f} ms"),
+            row("Portraits a second, 8 in flight", rate("portrait")),
+            row("12-megapixel photos a second", rate("photo")),
+            row("Groups of 8 faces a second", rate("group")),
+            row("Time to ready", lambda one: f"{one['ready']:.1f} s"),
+            row("Resident memory", lambda one: f"{one['resident MB']:.0f} MB"),
+        ]
+    )
+
+
 def table(results: Results) -> str:
-    """The README's table."""
+    """What bench/README.md says: ratios to the textbook service."""
     lines = ["| Against the textbook service | keras | litert | Aim |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {name} | {cells.get('keras', '')} | {cells.get('litert', '')} | {aim} |"
@@ -111,7 +135,7 @@ def text(results: Results) -> str:
         lines += [f"  processor milliseconds, {picture}: {stages}" for picture, stages in one["stages"].items()]
     lines.append("\ndetection")
     lines += [f"  {name:42}{value:10.3f}" for name, value in results["detection"].items()]
-    return "\n".join([*lines, "", table(results)])
+    return "\n".join([*lines, "", headline(results), "", table(results)])
 
 
 def draw(results: Results, path: Path) -> None:
