@@ -1,7 +1,7 @@
 """The service and its commands.
 
-    python -m app --port 9000
-    python -m app predict holiday/ --csv > holiday.csv
+    python -m app serve --port 9000
+    python -m app predict photo.jpg clip.mp4 holiday/
     python -m app bulk pictures/ --out results.csv
     python -m app card
 

@@ -1,4 +1,7 @@
-"""Print the model's card in words: what the model is, how well it does, what is not known about it, and how to use it.
+"""Print the model's card in words.
+
+What the model is, how well it does, what is not known about it, and how its
+answers may be used.
 
     python -m app card
     EMOTION_MODEL_PATH=other.keras python -m app card
@@ -16,7 +19,7 @@ from pydantic import ValidationError
 from app.errors import StartError
 from app.model.card import NOT_KNOWN, Card, Figures, read_card
 from app.settings import Settings, cannot
-from app.table import WIDTH
+from app.terminal import WIDTH, say
 from app.use_policy import IN_WORDS
 
 
@@ -68,7 +71,7 @@ def main(words: Sequence[str]) -> int:
         settings = Settings()
         card = read_card(settings.model_path, "int8" if settings.engine == "litert" else None)
     except (ValidationError, StartError) as error:
-        sys.stderr.write(f"{cannot('go on', error)}\n")
+        say(cannot("go on", error))
         return 2
     sys.stdout.write(text(card))
     return 0

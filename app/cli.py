@@ -4,9 +4,10 @@
     python -m app predict --csv --every 0.5s --plot clip.png clip.mp4 > clip.csv
     curl -s https://example.org/photo.jpg | python -m app predict --json -
 
-Prints a table, JSON Lines or CSV, in the order of the arguments and of the names in a folder. The settings are those of
-the service. Exit status: 0 when every file was answered (a picture without a face is), 1 when one could not be, 2 when
-nothing could be done or there was nothing to do, 130 when interrupted.
+Prints a table, JSON Lines or CSV, in the order of the arguments and of the
+names in a folder. The settings are those of the service. Exit status: 0 when
+every file was answered (a picture without a face is), 1 when one could not be,
+2 when nothing could be done or there was nothing to do, 130 when interrupted.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import math
 import re
 import signal
 import sys
-import textwrap
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
@@ -38,7 +38,8 @@ from app.inputs import STDIN, InputFile, PassedOver, files
 from app.quiet import quiet
 from app.schemas import Prediction
 from app.settings import Settings, cannot, colours_wanted
-from app.table import WIDTH, Table
+from app.table import Table
+from app.terminal import counted, say
 from app.vision import chart, video
 from app.vision.chart import Moment, Timeline
 
@@ -93,18 +94,15 @@ class Tally:
 
     def __str__(self) -> str:
         labels = ", ".join(f"{number} {label}" for label, number in self._faces.most_common())
-        frames = f" and {_counted(self._frames, 'frame')} of videos" if self._frames else ""
-        words = f"{_counted(self._pictures, 'picture')}{frames}, {_counted(self._faces.total(), 'face')}"
+        asked = [(self._pictures, "picture"), (self._frames, "frame")]
+        inputs = " and ".join(counted(number, noun) for number, noun in asked if number) or "0 pictures"
+        words = f"{inputs}, {counted(self._faces.total(), 'face')}"
         ends = [f": {labels}" if labels else ""]
         if self._without:
             ends.append(f"; {self._without} without a face")
         if self.failed:
             ends.append(f"; {self.failed} without an answer")
         return "".join([words, *ends])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 async def tasks(given: Iterator[InputFile], every: video.SamplingStep, max_bytes: int) -> AsyncIterator[Task]:
@@ -238,8 +236,9 @@ async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> 
                         probabilities = outcome.prediction.probabilities if outcome.prediction else None
                         moments.setdefault(outcome.task.file, []).append(Moment(outcome.task.time, probabilities))
     if options.form is table or sys.stderr.isatty():
-        for words in (f"{tally}.", f"Passed over: {passed_over}." if passed_over else ""):
-            sys.stderr.writelines(f"{line}\n" for line in textwrap.wrap(words, WIDTH))
+        say(f"{tally}.")
+        if passed_over:
+            say(f"Passed over: {passed_over}.")
     if options.plot:
         _plot(options.plot, [Timeline(str(file.path), times) for file, times in moments.items()])
     return not tally.failed
@@ -256,10 +255,10 @@ def _total(options: argparse.Namespace) -> int:
 
 def _plot(path: Path, timelines: list[Timeline]) -> None:
     if not timelines:
-        sys.stderr.write("No plot: there was no readable video.\n")
+        say("No plot: there was no readable video.")
         return
     if len(timelines) > MAX_PANELS:
-        sys.stderr.write(f"The plot shows the first {MAX_PANELS} of {len(timelines)} videos.\n")
+        say(f"The plot shows the first {MAX_PANELS} of {len(timelines)} videos.")
     chart.draw(timelines[:MAX_PANELS]).save(path, "PNG")
 
 
@@ -318,7 +317,11 @@ def _parser() -> argparse.ArgumentParser:
     forms.add_argument("--csv", dest="form", action="store_const", const=csv_rows, help="print CSV")
     parser.add_argument("--annotated", type=Path, metavar="DIR", help="draw what is found over each picture, into DIR")
     parser.add_argument(
-        "--every", type=_every, default="1s", help="of a video: seconds (0.5s) or frames (10f) from sample to sample"
+        "--every",
+        type=_every,
+        default="1s",
+        metavar="STEP",
+        help="from one sample of a video to the next: seconds (0.5s) or frames (10f); %(default)s by default",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the videos' expressions over time")
     add_selection(parser)
@@ -348,15 +351,15 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         settings = Settings()
         if reason := _nothing_to_do(options.paths):
-            sys.stderr.write(f"{reason}\n")
+            say(reason)
             return 2
         stdin = sys.stdin.buffer.read(settings.max_file_bytes + 1) if STDIN in options.paths else b""
         return 0 if asyncio.run(run(options, settings, stdin)) else 1
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped.\n")
+        say("Stopped.")
         return 130
     except (ValidationError, StartError, OSError) as error:
-        sys.stderr.write(f"{cannot('go on', error)}\n")
+        say(cannot("go on", error))
         return 2
 
 

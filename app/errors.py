@@ -61,6 +61,10 @@ class FileTooLarge(ServiceError):
 class RequestTooLarge(ServiceError):
     status, code, title = 413, "request_too_large", "The request is too large"
 
+    def __init__(self, most: int) -> None:
+        """Args: `most` bytes are taken."""
+        super().__init__(f"The pictures together are larger than {megabytes(most)}. Send fewer at once.")
+
 
 class TooManyFiles(ServiceError):
     status, code, title = 413, "too_many_files", "The request has too many files"

@@ -42,7 +42,10 @@ class PassedOver:
 
     def __str__(self) -> str:
         common = self._counts.most_common(MAX_ENDINGS)
-        words = [f"{number} {ending} (such as {self._first[ending]!r})" for ending, number in common]
+        words = [
+            f"{number} {ending} ({'such as ' if number > 1 else ''}{self._first[ending]!r})"
+            for ending, number in common
+        ]
         rest = self._counts.total() - sum(number for _, number in common)
         return ", ".join([*words, *([f"{rest} more"] if rest else [])])
 

@@ -10,9 +10,7 @@ from PIL import ImageColor
 
 from app.emotions import EMOTIONS
 from app.schemas import Face
-
-WIDTH = 80
-"""Columns where the output is no terminal."""
+from app.terminal import WIDTH
 
 _BOLD, _PLAIN = "\033[1m", "\033[0m"
 

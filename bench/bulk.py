@@ -73,7 +73,7 @@ async def bare(paths: list[Path], settings: Settings) -> float:
 
 
 def timed(folder: Path, out: Path, engine: Engine, settings: Settings) -> dict[str, Any]:
-    """Run a job: pictures a second after the first shard, whether all is accounted for, and this process' memory."""
+    """Run a job: pictures a second after the first answer, whether all is accounted for, and this process' memory."""
     moments: list[tuple[float, int, float]] = []
 
     def watched(job: Plan, settings: Settings) -> Any:

@@ -1,12 +1,15 @@
 """Expressions in millions of pictures.
 
     python -m app bulk pictures/ --out results.parquet
-    python -m app bulk 'shards/*.tar' --out results.parquet --engine ray --report report.html
+    python -m app bulk pictures/ --out results.csv --report report.html
+    python -m app bulk 'shards/*.tar' --out results.parquet --engine ray
 
-SOURCE is a folder, a glob, a tar archive, or @FILE with a path on each line. A job that was stopped goes on where it
-was when the same command is given again: what is finished lies in OUT.parts until OUT itself is complete. The settings
-are those of the service; EMOTION_ENGINE=litert is the fastest. Exit status: 0 when every picture was answered (one
-without a face is), 1 when one could not be, 2 when nothing could be done, 130 when interrupted.
+SOURCE is a folder, a glob, a tar archive, or @FILE with a path on each line. A
+job that was stopped goes on where it was when the same command is given again:
+what is finished lies in OUT.parts until OUT itself is complete. The settings
+are those of the service; EMOTION_ENGINE=litert is the fastest. Exit status: 0
+when every picture was answered (one without a face is), 1 when one could not
+be, 2 when nothing could be done, 130 when interrupted.
 """
 
 import argparse
@@ -23,6 +26,7 @@ from app.cli import add_selection, selection
 from app.errors import NoFace, StartError
 from app.quiet import quiet
 from app.settings import Settings, cannot
+from app.terminal import say
 from jobs import report, rows
 from jobs.sources import Plan, PlanError, plan
 from jobs.worker import Worker
@@ -32,7 +36,7 @@ SHARD = 500
 
 
 Engine = Callable[[Plan, Settings], Iterator[int]]
-"""Answers the open shards of a job; yields how many pictures each had."""
+"""Answers the open shards of a job; yields how many pictures were answered since it last did."""
 
 
 def local(job: Plan, settings: Settings) -> Iterator[int]:
@@ -41,7 +45,7 @@ def local(job: Plan, settings: Settings) -> Iterator[int]:
         loaded = Worker(settings, job.selection)
     with loaded as worker:
         for shard in job.open_shards():
-            yield worker.answer(job.names(shard), job.part(shard))
+            yield from worker.answers(job.names(shard), job.part(shard))
 
 
 def on_ray(job: Plan, settings: Settings) -> Iterator[int]:
@@ -97,10 +101,10 @@ def main(words: Sequence[str] | None = None) -> int:
         if arguments.report:
             arguments.report.write_text(report.page(summary, settings), encoding="utf-8")
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped; the same command goes on from here.\n")
+        say("Stopped; the same command goes on from here.")
         return 130
     except (ValidationError, StartError, PlanError, OSError, ImportError) as error:
-        sys.stderr.write(f"{cannot('go on', error)}\n")
+        say(cannot("go on", error))
         return 2
     shutil.rmtree(job.folder)
     sys.stdout.write(summary.text())

@@ -34,7 +34,7 @@ class Answer:
         return {"pictures": np.array([self._answer(int(shard)) for shard in shards["shard"]])}
 
     def _answer(self, shard: int) -> int:
-        return self._worker.answer(self._job.names(shard), self._job.part(shard))
+        return sum(self._worker.answers(self._job.names(shard), self._job.part(shard)))
 
 
 def answered(job: Plan, settings: Settings) -> Iterator[int]:

@@ -17,6 +17,7 @@ from app.emotions import EMOTIONS, LABELS, Emotion
 from app.errors import ServiceError
 from app.rows import Row
 from app.settings import Settings
+from app.terminal import counted
 from app.vision.decoder import Picture
 from app.vision.geometry import Box
 from jobs.sources import UNREADABLE, read
@@ -49,11 +50,14 @@ class Summary:
     def text(self) -> str:
         """A few lines for a terminal."""
         total = self.faces.total()
-        lines = [f"{self.pictures} pictures, {total} faces"]
+        lines = [f"{counted(self.pictures, 'picture')}, {counted(total, 'face')}"]
+        lines.append(f"  {'':<18}{'faces':>10}{'share':>10}{'certain':>10}")
         for label in LABELS:
             share = self.faces[label] / total if total else 0
-            lines.append(f"  {label:<10}{self.faces[label]:>10}{share:>8.1%}   certain {self.certain[label]}")
-        lines += [f"  {code:<20}{number:>10} pictures" for code, number in sorted(self.codes.items())]
+            lines.append(f"  {label:<18}{self.faces[label]:>10}{share:>10.1%}{self.certain[label]:>10}")
+        if self.codes:
+            lines.append(f"  {'':<18}{'pictures':>10}")
+        lines += [f"  {code:<18}{number:>10}" for code, number in sorted(self.codes.items())]
         return "\n".join(lines) + "\n"
 
 

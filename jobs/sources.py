@@ -108,14 +108,15 @@ def plan(source: str, out: Path, size: int, selection: Selection = EVERY_FACE) -
                 f"{folder} holds an unfinished job for {made.get('source')} or with other options; finish or remove it"
             )
         return Plan(out, made["shards"], made["counted"], selection)
-    folder.mkdir(parents=True, exist_ok=True)
     shards, counted = 0, True
     for names in _shards(source, size):
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{shards:06}.list").write_text("".join(f"{name}\n" for name in names))
         shards += 1
         counted = counted and not _is_archive(names[0])
     if not shards:
-        raise PlanError(f"{source} has no picture")
+        there = source.startswith("@") or Path(source).exists()
+        raise PlanError(f"{source} has no picture" if there else f"there is no file or folder {source}")
     path.write_text(json.dumps(asked | {"shards": shards, "counted": counted}))
     return Plan(out, shards, counted, selection)
 

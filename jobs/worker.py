@@ -1,8 +1,7 @@
 """Answers one shard of a bulk job after the other, with one model. Knows nothing about Ray."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,22 +35,18 @@ class Worker:
         self._runner.run(self._running.__aexit__(kind, error, trace))
         self._runner.close()
 
-    def answer(self, names: Sequence[str], part: Path) -> int:
-        """Answer every picture of a shard and write its rows to `part`; returns how many pictures there were."""
-        return self._runner.run(self._answer(names, part))
-
-    async def _answer(self, names: Sequence[str], part: Path) -> int:
-        pictures = 0
+    def answers(self, names: Sequence[str], part: Path) -> Generator[int, None, None]:
+        """Answer every picture of a shard and write their rows to `part` once all are there; yields 1 for each."""
         found: list[Row] = []
         given = _given(names, self._settings.max_file_bytes)
-        async with aclosing(
-            ordered_map(self._rows, given, TASKS_PER_THREAD * self._settings.picture_threads)
-        ) as answers:
-            async for answer in answers:
-                pictures += 1
+        answers = ordered_map(self._rows, given, TASKS_PER_THREAD * self._settings.picture_threads)
+        try:
+            while (answer := self._runner.run(_next(answers))) is not None:
                 found += answer
-        await asyncio.to_thread(rows.write, part, found)
-        return pictures
+                yield 1
+        finally:
+            self._runner.run(answers.aclose())
+        rows.write(part, found)
 
     async def _rows(self, item: Item) -> list[Row]:
         if item.error is not None:
@@ -60,6 +55,10 @@ class Worker:
         if isinstance(answer, ServiceError):
             return [refused(item.name, answer.code, str(answer))]
         return list(answered(item.name, answer))
+
+
+async def _next(answers: AsyncIterator[list[Row]]) -> list[Row] | None:
+    return await anext(answers, None)
 
 
 async def _given(names: Sequence[str], most_bytes: int) -> AsyncIterator[Item]:

@@ -21,10 +21,12 @@ from PIL import Image
 from app.analyzer import Selection
 from app.emotions import EMOTIONS
 from app.rows import COLUMNS, Row
+from app.settings import Settings
 from bench.server import titled
 from jobs import rows
 from jobs.report import summarize
 from jobs.sources import PlanError, folder_of, plan
+from jobs.worker import Worker
 from tests.helpers import INTERRUPTIBLE, ROOT, encoded, group
 
 ENVIRONMENT = os.environ | {"EMOTION_ENGINE": "litert", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -188,10 +190,26 @@ def test_a_stopped_job_goes_on_and_redoes_nothing(pictures: Path, tmp_path: Path
     assert [row["file"] for row in rows.read(out) if not row["face"]] == names
 
 
+def test_each_picture_is_told_when_it_is_answered(pictures: Path, tmp_path: Path) -> None:
+    names, part = sorted(map(str, pictures.rglob("*.jpg")))[:5], tmp_path / "part.csv"
+    with Worker(Settings(engine="litert")) as worker:
+        told = [(one, part.exists()) for one in worker.answers(names, part)]
+        assert told == [(1, False)] * 5
+        assert [row["file"] for row in rows.read(part)] == names
+        stopped = worker.answers(names, tmp_path / "stopped.csv")
+        assert next(stopped) == 1
+        stopped.close()
+        assert not (tmp_path / "stopped.csv").exists()
+        assert sum(worker.answers(names, part)) == 5
+
+
 def test_what_cannot_be_done_is_said_in_one_line(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, _, complaints = bulk(tmp_path / "empty", tmp_path / "a.csv")
     assert (code, complaints) == (2, f"Cannot go on: {tmp_path}/empty has no picture\n")
+    code, _, complaints = bulk(tmp_path / "nowhere", tmp_path / "a.csv")
+    assert (code, complaints) == (2, f"Cannot go on: there is no file or folder {tmp_path}/nowhere\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
     (tmp_path / "a.csv").write_text("mine")
     code, _, complaints = bulk(pictures, tmp_path / "a.csv")
     assert code == 2

@@ -152,6 +152,8 @@ def test_help_names_the_commands() -> None:
     assert result.returncode == 0
     for command in COMMANDS:
         assert f"\n  {command} " in result.stdout
+        assert f"\n    python -m app {command}" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -160,6 +162,7 @@ def test_each_command_has_help_with_an_example(command: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"usage: python -m app {command} ")
     assert f"\n    python -m app {command}" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(("module", "command"), [("app.cli", "predict"), ("jobs.bulk", "bulk")])

@@ -547,10 +547,10 @@ def test_an_explanation_that_is_right_has_the_better_areas() -> None:
     assert f"| mine | {right.deletion[0]:.3f} | {right.insertion[0]:.3f} | 100% of the faces | 0 |" in table
 
 
-def test_photographs_give_their_largest_face_and_other_files_none(
+def test_photographs_give_every_face_and_other_files_none(
     tmp_path: Path, portrait: bytes, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
 ) -> None:
     (tmp_path / "one.jpg").write_bytes(portrait)
     (tmp_path / "two.png").write_bytes(encoded(group(astronaut, hopper)))
     (tmp_path / "README").write_text("no picture")
-    assert explain.photographed(tmp_path).shape == (2, 96, 96, 3)
+    assert explain.photographed(tmp_path).shape == (3, 96, 96, 3)

@@ -77,7 +77,7 @@ async def test_a_hostile_body_does_not_stall_the_others(name: str) -> None:
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     limit = 64 * 2**20
 
-    stream = uploads._limited(request, limit, ServiceError("too large"), lambda count: None)
+    stream = uploads._limited(request, limit, ServiceError, lambda count: None)
     try:
         await uploads._multipart_files(request, "file", stream, limit)
     except ServiceError:

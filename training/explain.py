@@ -21,7 +21,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.analyzer import Selection, find_faces
+from app.analyzer import find_faces
 from app.bootstrap import load_detector
 from app.errors import ServiceError
 from app.model.classifier import Classifier, pruned_network
@@ -152,13 +152,13 @@ def report(results: dict[str, Areas]) -> str:
 
 
 def photographed(folder: Path) -> Floats:
-    """The largest face that the service finds in each picture of a folder: float32 [N, 96, 96, 3] in [0, 1]."""
+    """Every face that the service finds in the pictures of a folder: float32 [N, 96, 96, 3] in [0, 1]."""
     settings = Settings()
     detector = load_detector(settings)
     crops: list[Floats] = []
     for path in tqdm(sorted(folder.iterdir()), desc="photographs", disable=None):
         try:
-            crops += find_faces(path.read_bytes(), detector, settings.picture_limits, Selection(limit=1)).crops
+            crops += find_faces(path.read_bytes(), detector, settings.picture_limits).crops
         except ServiceError as error:
             print(f"{path.name}: {error.title}")
     return np.stack(crops)

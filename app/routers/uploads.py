@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request
@@ -26,7 +27,6 @@ from app.errors import (
     ServiceError,
     TooManyFiles,
     UnsupportedFormat,
-    megabytes,
 )
 from app.settings import Settings
 
@@ -35,6 +35,9 @@ MAX_FIELDS = 1000
 
 _OVERHEAD = 64 * 1024
 """Bytes that multipart framing may add to the files."""
+
+Refusal = Callable[[], ServiceError]
+"""Makes the error of a body that is too long."""
 
 
 class UploadedFile(NamedTuple):
@@ -65,7 +68,7 @@ class Upload(NamedTuple):
 
 async def _read_one(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
     limit = settings.max_file_bytes
-    error = FileTooLarge(limit)
+    error = partial(FileTooLarge, limit)
     kind = _kind(request)
     if kind == "multipart/form-data":
         files = await _multipart_files(request, "file", _limited(request, limit + _OVERHEAD, error, take), limit)
@@ -82,7 +85,7 @@ async def _read_one(request: Request, settings: Settings, take: Take) -> list[Up
 
 async def _read_many(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
     limit = settings.max_request_bytes
-    error = RequestTooLarge(f"The pictures together are larger than {megabytes(limit)}. Send fewer at once.")
+    error = partial(RequestTooLarge, limit)
     kind = _kind(request)
     if kind == "multipart/form-data":
         files = await _multipart_files(request, "files", _limited(request, limit + _OVERHEAD, error, take), limit)
@@ -161,7 +164,7 @@ def _kind(request: Request) -> str:
     return kind
 
 
-async def _json_files(request: Request, field: str, limit: int, error: ServiceError, take: Take) -> list[UploadedFile]:
+async def _json_files(request: Request, field: str, limit: int, error: Refusal, take: Take) -> list[UploadedFile]:
     """The pictures of a JSON body; `limit` is of their bytes in all."""
     encoded = limit * 4 // 3 + _OVERHEAD
     body = b"".join([chunk async for chunk in _limited(request, encoded, error, take)])
@@ -248,7 +251,7 @@ def _content_type(request: Request) -> Headers:
     return Headers(raw=[(b"content-type", value)])
 
 
-async def _limited(request: Request, limit: int, error: ServiceError, take: Take) -> AsyncGenerator[bytes, None]:
+async def _limited(request: Request, limit: int, error: Refusal, take: Take) -> AsyncGenerator[bytes, None]:
     """The body's chunks, each of which is taken from the budget; raises `error` once it is longer than `limit`.
 
     What a well-meaning client is still sending is read first and thrown away, up to the limit again, because most
@@ -258,7 +261,7 @@ async def _limited(request: Request, limit: int, error: ServiceError, take: Take
     declared = int(length) if (length := request.headers.get("content-length", "")).isdecimal() else 0
     refused = declared > limit
     if refused and (declared > 2 * limit or "expect" in request.headers):
-        raise error
+        raise error()
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
@@ -269,4 +272,4 @@ async def _limited(request: Request, limit: int, error: ServiceError, take: Take
             take(len(chunk))
             yield chunk
     if refused:
-        raise error
+        raise error()
