@@ -1,5 +1,6 @@
 # docker build .                  the keras engine (default)
 # docker build --target lite .    the litert engine, without TensorFlow
+# docker buildx bake              both, with labels, the base image by digest, and for other processors
 FROM python:3.12-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=7860
 WORKDIR /srv
@@ -7,7 +8,7 @@ RUN useradd --uid 1000 --no-create-home --shell /usr/sbin/nologin service
 COPY haarcascade_frontalface_default.xml .
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/readyz', timeout=4)"]
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT && printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3 && head -1 <&3 | grep -q ' 200 '"]
 CMD ["python", "-m", "app"]
 
 FROM base AS lite

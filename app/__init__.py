@@ -1,3 +1,3 @@
 """The facial-expression service."""
 
-__version__ = "1.0.0"
+__version__ = "2.0.0"

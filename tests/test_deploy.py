@@ -2,9 +2,7 @@
 
 import json
 import re
-import shlex
-from fnmatch import fnmatchcase
-from itertools import pairwise
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +238,7 @@ def test_it_is_given_the_time_that_it_takes_to_stop(pod: Object, container: Obje
 @pytest.mark.parametrize(("name", "engine"), {"full": "keras", "lite": "litert"}.items())
 def test_compose_confines_and_bounds_each_image(name: str, engine: str) -> None:
     service = compose()[name]
-    assert service["profiles"] == [name]
+    assert service.get("profiles", ["full"]) == [name]
     assert service["build"]["target"] == name
     assert f" AS {name}\n" in DOCKERFILE
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
@@ -299,14 +297,47 @@ def test_the_images_run_as_a_user_without_rights_on_their_engines() -> None:
     assert {"!app", "!models", "!haarcascade_frontalface_default.xml", "!requirements*.lock"} <= set(sent)
 
 
-def test_the_upload_to_a_space_has_every_file_that_the_image_needs() -> None:
-    (command,) = re.findall(r"^hf upload (?:.*\\\n)*.*$", GUIDE, re.MULTILINE)
-    words = shlex.split(command.replace("\\\n", " "))
-    given = [word for before, word in pairwise(words) if before == "--include"]
-    patterns = [f"{word}*" if word.endswith("/") else word for word in given]
-    files = copied()
-    assert len(files) > 50
-    assert {"app/__main__.py", "models/emotion_vgg16.keras", "requirements.lock"} <= files
-    for name in ("README.md", "Dockerfile", ".dockerignore", *files):
-        assert any(fnmatchcase(name, pattern) for pattern in patterns), name
-    assert not any(fnmatchcase("tests/conftest.py", pattern) for pattern in patterns)
+def test_the_images_share_one_version_and_one_base_by_digest() -> None:
+    bake = (ROOT / "docker-bake.hcl").read_text()
+    defaults = dict(re.findall(r'variable "(\w+)" \{\n  default = "(.*)"\n', bake))
+    assert defaults["VERSION"] == __version__
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", defaults["DIGEST"])
+    (base,) = set(re.findall(r"^FROM (\S+:\S+) AS", DOCKERFILE, re.MULTILINE))
+    assert f'"{base}" = "docker-image://{base}@${{DIGEST}}"' in bake
+    for name, service in compose().items():
+        assert service["build"]["additional_contexts"] == {base: f"docker-image://{base}@{defaults['DIGEST']}"}
+        assert re.search(rf'target "{name}" \{{\n  inherits = \["image"\]\n  target   = "{name}"\n', bake)
+        tag = service["image"].replace("expressions", "${NAME}").replace(__version__, "${VERSION}")
+        assert f'tags     = ["{tag}"]' in bake
+
+
+def test_a_space_has_every_file_that_the_image_needs(tmp_path: Path) -> None:
+    subprocess.run([ROOT / "scripts" / "space", tmp_path / "space"], check=True, timeout=60)
+    files = {str(path.relative_to(tmp_path / "space")) for path in (tmp_path / "space").rglob("*") if path.is_file()}
+    needed = copied()
+    assert len(needed) > 50
+    assert {"app/__main__.py", "models/emotion_vgg16.keras", "requirements.lock"} <= needed
+    assert {*needed, "README.md", "Dockerfile", ".dockerignore", "LICENSE"} <= files
+    assert not any(name.startswith(("tests/", "training/")) for name in files)
+    assert sum((tmp_path / "space" / name).stat().st_size for name in files) < 1e9  # Of a Space without paid storage.
+    for target in re.findall(r"\]\(([\w/.-]+)", (tmp_path / "space" / "README.md").read_text()):
+        assert target in files or (ROOT / target).exists(), target
+
+
+def test_the_front_matter_of_the_space_is_what_the_hub_documents() -> None:
+    """https://huggingface.co/docs/hub/spaces-config-reference"""
+    front = yaml.safe_load((ROOT / "deploy" / "space.md").read_text().split("---")[1])
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colours
+    assert (front["sdk"], front["license"]) == ("docker", "mit")
+    assert front["app_port"] == int(re.findall(r"EXPOSE (\d+)", DOCKERFILE)[0])
+    assert f"PORT={front['app_port']}" in DOCKERFILE
+    assert len(front["short_description"]) <= 60
+    assert front["suggested_hardware"] == "cpu-basic"
+    assert front.keys() <= {
+        "title", "emoji", "colorFrom", "colorTo", "sdk", "python_version", "sdk_version", "suggested_hardware",
+        "suggested_storage", "app_file", "app_build_command", "app_port", "base_path", "fullWidth", "header",
+        "short_description", "models", "datasets", "tags", "thumbnail", "pinned", "hf_oauth", "hf_oauth_scopes",
+        "hf_oauth_expiration_minutes", "hf_oauth_authorized_org", "disable_embedding", "startup_duration_timeout",
+        "custom_headers", "preload_from_hub", "license",
+    }  # fmt: skip

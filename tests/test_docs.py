@@ -95,13 +95,6 @@ def test_deployers_find_the_notice_and_the_articles() -> None:
         assert re.search(rf"\b{one.use}\b", API)
 
 
-def test_the_space_is_declared() -> None:
-    front = README.split("---")[1]
-    assert "sdk: docker" in front
-    assert "app_port: 7860" in front
-    assert "PORT=7860" in (ROOT / "Dockerfile").read_text()
-
-
 def test_the_capacity_is_what_was_measured() -> None:
     assert capacity.table(json.loads(capacity.RESULTS.read_text())) in (ROOT / "deploy" / "README.md").read_text()
 
