@@ -87,7 +87,7 @@ def measured(engine: str) -> Object:
 
 def needed_bytes(engine: str, threads: int) -> float:
     """What is resident, a picture of the most expensive kind in each thread, and all the bodies that may be held."""
-    (largest,) = re.findall(r"take\s+up to (\d+) MB", API)
+    (largest,) = re.findall(r"takes up to (\d+) MB", API)
     pictures = 1e6 * (measured(engine)["resident MB"] + threads * int(largest))
     return float(pictures + Settings().max_held_bytes)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 
 from app import live_session
@@ -79,7 +80,11 @@ def test_quoted_accuracies_are_the_cards() -> None:
 
 def test_the_models_page_says_what_its_card_says() -> None:
     path = Settings().model_path
-    assert path.with_name("README.md").read_text() == page.text(read_card(path))
+    text = path.with_name("README.md").read_text()
+    assert text == page.text(read_card(path))
+    (index,) = yaml.safe_load(text.split("---")[1])["model-index"]  # As the Hugging Face Hub reads it.
+    found = {one["dataset"]["name"]: one["metrics"][0]["value"] for one in index["results"]}
+    assert found["FER-2013 PublicTest"] == read_card(path).evaluation["PublicTest"].accuracy
     for plot in ("confusion", "calibration", "robustness"):
         with Image.open(path.with_name(f"{plot}.png")) as picture:
             picture.verify()

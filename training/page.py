@@ -13,18 +13,28 @@ from app.vision import blazeface
 from training.dataset import CLEAR_VOTES
 from training.network import HIDDEN
 
-_PAGE = """# {name} {version}
+_PAGE = """---
+license: mit
+library_name: keras
+pipeline_tag: image-classification
+tags: [facial-expression-recognition, emotion-recognition, vgg16, fer2013]
+metrics: [accuracy, f1]
+model-index:
+  - name: {name}
+    results:{results}
+---
 
-A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that names the expression shown on a face. Input: one
-face, {side}x{side} pixels, grey over three channels, 0 to 1, as `app.vision.preprocess` prepares it. Output: seven
-probabilities. SHA-256 of the file: `{sha256}`.
+# {name} {version}
 
-The graph is VGG16's, but a part of it does no work. {alive} of its {channels} channels can change an answer; the others
-are multiplied by zero in every following layer, because the network was trained at half the resolution and then laid
-out as VGG16. Of {gflop:.2f} GFLOP for a face, {needed:.2f} are needed. The service leaves the other channels out when
-it loads the model, and its answers stay the same.
+A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that classifies the expression on a face. Input: one face,
+{side}x{side} pixels, grey over three channels, 0 to 1, as `app.vision.preprocess` prepares it. Output: seven probabilities.
+SHA-256 of the file: `{sha256}`.
 
-| Layer | Channels that work | of |
+The network was trained at half the resolution and then widened to VGG16. {alive} of its {channels} channels can change an
+answer. The others are inactive: every following layer multiplies them by zero. The service prunes them at load time:
+{needed:.2f} instead of {gflop:.2f} GFLOP per face, with identical output.
+
+| Layer | Active channels | of |
 | --- | --- | --- |
 {layers}
 
@@ -33,9 +43,9 @@ Written by `python -m training.page` from [{name}.json]({name}.json).
 
 ## Protocol
 
-Trained on FER-2013's Training split and its FER+ votes, on nothing else. PublicTest chose among runs, fitted the
-temperature ({temperature}) and both thresholds. {seen} PublicTest pictures are copies of Training pictures, so accuracy
-is given with and without them. One crop, no averaging over views.
+The model was trained on FER-2013's Training split and its FER+ votes alone. PublicTest chose among runs, the temperature
+({temperature}) and both thresholds. {seen} PublicTest pictures are copies of Training pictures, so accuracy is given with and
+without them. Each face is one crop; there is no averaging over views.
 
 {test}
 
@@ -47,36 +57,34 @@ is given with and without them. One crop, no averaging over views.
 
 {labels}
 
-A face is clear when at least {clear_votes} of 10 FER+ voters chose the label that it has in the data.
+A face is clear if at least {clear_votes} of 10 FER+ annotators agree with its label.
 
 ![Confusion matrix](confusion.png)
 
 ## Confidence
 
-`certain` answers, those with a confidence of {certain_from} or more, are {certain_share} of all, and {certain_accuracy}
-of them are right. The `plausible` labels, those with a probability of {plausible_from:.4f} or more, are
-{plausible_size:.2f} on average and hold the label of the data for {plausible_coverage} of the faces; on the half of
-PublicTest that did not set the threshold, for {plausible_verified} (the aim is 90 %; split conformal prediction).
+An answer is `certain` if its confidence is {certain_from} or more: {certain_share} of all answers, {certain_accuracy} of them
+right. A label is `plausible` if its probability is {plausible_from:.4f} or more. A face has {plausible_size:.2f} plausible labels
+on average. They include the label of the data for {plausible_coverage} of the faces, and for {plausible_verified} on the half of
+PublicTest that did not set the threshold (split conformal prediction, aimed at 90 %).
 
 ![Calibration](calibration.png)
 
 ## Robustness
 
-Accuracy on {robust_count} faces of PublicTest after changes at 48 px. Without any change it is {robust_accuracy} on
-these faces.
+Accuracy on {robust_count} faces of PublicTest after changes at 48 px. Without a change it is {robust_accuracy}.
 
 {corruptions}
 
-The same face in colour gets the same answer for {colour}, and enlarged to 300 px for {upscaled}: every face is reduced
-to the 48 px of the training data before it is enlarged to {side}.
+A face in colour gets the same answer in {colour} of the cases, a face enlarged to 300 px in {upscaled}. Every face is reduced to
+the training data's 48 px before it is enlarged to {side}.
 
 ![Robustness](robustness.png)
 
 ## As served
 
-{served_count} faces of PublicTest, each set into a picture of 600x600 pixels and answered as the service answers
-pictures, so that detection is judged with the classifier. Around each face are its own edge pixels, blurred; faces in
-photographs are found more often.
+Detection and classification together: {served_count} faces of PublicTest, each in a picture of 600x600 pixels, answered as the
+service does. The surroundings of each face are its own blurred edge pixels. In photographs the service finds more faces.
 
 {served}
 
@@ -84,7 +92,7 @@ photographs are found more often.
 
 {forms}
 
-The `keras` engine computes in bfloat16 where the processor can; the `litert` engine runs the int8 file.
+The `keras` engine computes in bfloat16 if the processor supports it. The `litert` engine runs the int8 file.
 
 ## Not known
 
@@ -93,26 +101,25 @@ The `keras` engine computes in bfloat16 where the processor can; the `litert` en
 ## The face detector
 
 `face_detection_full_range_sparse.tflite` is BlazeFace full range, sparse ([Bazarevsky et al.
-2019](https://arxiv.org/abs/1907.05047); Google's MediaPipe), which proposes faces for this service. It is the file of
-that name in `mediapipe/modules/face_detection/` of the wheel `mediapipe==0.10.14` on PyPI, unchanged, under the Apache
-License 2.0 ([face_detection_full_range_sparse.LICENSE](face_detection_full_range_sparse.LICENSE)). Its SHA-256, which
-the service checks when it starts: `{detector_sha256}`.
+2019](https://arxiv.org/abs/1907.05047); Google's MediaPipe). It proposes faces for this service. It is the unchanged file of that
+name in `mediapipe/modules/face_detection/` of the wheel `mediapipe==0.10.14` on PyPI, under the Apache License 2.0
+([face_detection_full_range_sparse.LICENSE](face_detection_full_range_sparse.LICENSE)). The service checks its SHA-256 at start:
+`{detector_sha256}`.
 
 ## Intended use
 
-Naming the expression shown in pictures whose people agreed to it: sorting photographs, art, games, teaching, research
-on the data set itself. An expression is not a feeling; show the probabilities, and the doubt when `certain` is false.
+Use it to name the expression in pictures of people who agreed: sorting photographs, art, games, teaching, research on the data
+set itself. An expression is not a feeling. Show the probabilities, and the doubt if `certain` is false.
 
-Off limits: judging people, in hiring, work, education, exams, policing, migration, lending, insurance or medicine.
-Inferring emotions of people at work or in education is prohibited in the European Union (AI Act, Article 5(1)(f)),
-other than for medical or safety reasons.
+Do not use it to judge people in hiring, work, education, exams, policing, migration, lending, insurance or medicine. The European
+Union prohibits inferring emotions of people at work or in education (AI Act, Article 5(1)(f)), other than for medical or safety
+reasons.
 """
 
 
-_TESTED = """PrivateTest was not at hand in development: no choice depends on it. Its owner measured it once, on version
-{version}."""
+_TESTED = """PrivateTest was not available in development, so no choice depends on it. Its owner measured it once, on version {version}."""
 
-_NOT_TESTED = "PrivateTest was not at hand: no choice depends on it, and this version is not yet tested on it."
+_NOT_TESTED = "PrivateTest was not available, so no choice depends on it. This version is not yet tested on it."
 
 
 def text(card: Card) -> str:
@@ -123,6 +130,7 @@ def text(card: Card) -> str:
         raise ValueError("the card has no robustness figures")
     return _PAGE.format(
         name=card.name,
+        results="".join(map(_result, sets)),
         version=card.version,
         dense=len(HIDDEN) + 1,
         side=card.input.shape[0],
@@ -163,6 +171,16 @@ def text(card: Card) -> str:
 def write(model: Path) -> None:
     """Write the page beside a model file."""
     model.with_name("README.md").write_text(text(read_card(model)))
+
+
+def _result(one: Figures) -> str:
+    """One set's figures in the form of the Hugging Face Hub's model index."""
+    return f"""
+      - task: {{type: image-classification}}
+        dataset: {{type: fer2013, name: FER-2013 {one.data}}}
+        metrics:
+          - {{type: accuracy, value: {one.accuracy}}}
+          - {{type: f1, name: macro F1, value: {one.macro_f1}}}"""
 
 
 def _headline(sets: list[Figures]) -> list[str]:
