@@ -26,12 +26,12 @@ model-index:
 
 # {name} {version}
 
-A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that classifies the expression on a face. Input: one face,
-{side}x{side} pixels, grey over three channels, 0 to 1, as `app.vision.preprocess` prepares it. Output: seven probabilities.
-SHA-256 of the file: `{sha256}`.
+A plain VGG16 (13 convolutions, 5 poolings, {dense} dense layers) that classifies the expression on a face. Input: one
+face, {side}x{side} pixels, grey over three channels, 0 to 1, as `app.vision.preprocess` prepares it. Output: seven
+probabilities. SHA-256 of the file: `{sha256}`.
 
-The network was trained at half the resolution and then widened to VGG16. {alive} of its {channels} channels can change an
-answer. The others are inactive: every following layer multiplies them by zero. The service prunes them at load time:
+The network was trained at half the resolution and then widened to VGG16. {alive} of its {channels} channels can change
+an answer. The others are inactive: every following layer multiplies them by zero. The service prunes them at load time:
 {needed:.2f} instead of {gflop:.2f} GFLOP per face, with identical output.
 
 | Layer | Active channels | of |
@@ -43,9 +43,9 @@ Written by `python -m training.page` from [{name}.json]({name}.json).
 
 ## Protocol
 
-The model was trained on FER-2013's Training split and its FER+ votes alone. PublicTest chose among runs, the temperature
-({temperature}) and both thresholds. {seen} PublicTest pictures are copies of Training pictures, so accuracy is given with and
-without them. Each face is one crop; there is no averaging over views.
+The model was trained on FER-2013's Training split and its FER+ votes alone. PublicTest chose among runs, the
+temperature ({temperature}) and both thresholds. {seen} PublicTest pictures are copies of Training pictures, so accuracy
+is given with and without them. Each face is one crop; there is no averaging over views.
 
 {test}
 
@@ -63,10 +63,11 @@ A face is clear if at least {clear_votes} of 10 FER+ annotators agree with its l
 
 ## Confidence
 
-An answer is `certain` if its confidence is {certain_from} or more: {certain_share} of all answers, {certain_accuracy} of them
-right. A label is `plausible` if its probability is {plausible_from:.4f} or more. A face has {plausible_size:.2f} plausible labels
-on average. They include the label of the data for {plausible_coverage} of the faces, and for {plausible_verified} on the half of
-PublicTest that did not set the threshold (split conformal prediction, aimed at 90 %).
+An answer is `certain` if its confidence is {certain_from} or more: {certain_share} of all answers, {certain_accuracy}
+of them right. A label is `plausible` if its probability is {plausible_from:.4f} or more. A face has
+{plausible_size:.2f} plausible labels on average. They include the label of the data for {plausible_coverage} of the
+faces, and for {plausible_verified} on the half of PublicTest that did not set the threshold (split conformal
+prediction, aimed at 90 %).
 
 ![Calibration](calibration.png)
 
@@ -76,15 +77,16 @@ Accuracy on {robust_count} faces of PublicTest after changes at 48 px. Without a
 
 {corruptions}
 
-A face in colour gets the same answer in {colour} of the cases, a face enlarged to 300 px in {upscaled}. Every face is reduced to
-the training data's 48 px before it is enlarged to {side}.
+A face in colour gets the same answer in {colour} of the cases, a face enlarged to 300 px in {upscaled}. Every face is
+reduced to the training data's 48 px before it is enlarged to {side}.
 
 ![Robustness](robustness.png)
 
 ## As served
 
-Detection and classification together: {served_count} faces of PublicTest, each in a picture of 600x600 pixels, answered as the
-service does. The surroundings of each face are its own blurred edge pixels. In photographs the service finds more faces.
+Detection and classification together: {served_count} faces of PublicTest, each in a picture of 600x600 pixels, answered
+as the service does. The surroundings of each face are its own blurred edge pixels. In photographs the service finds
+more faces.
 
 {served}
 
@@ -101,23 +103,24 @@ The `keras` engine computes in bfloat16 if the processor supports it. The `liter
 ## The face detector
 
 `face_detection_full_range_sparse.tflite` is BlazeFace full range, sparse ([Bazarevsky et al.
-2019](https://arxiv.org/abs/1907.05047); Google's MediaPipe). It proposes faces for this service. It is the unchanged file of that
-name in `mediapipe/modules/face_detection/` of the wheel `mediapipe==0.10.14` on PyPI, under the Apache License 2.0
-([face_detection_full_range_sparse.LICENSE](face_detection_full_range_sparse.LICENSE)). The service checks its SHA-256 at start:
-`{detector_sha256}`.
+2019](https://arxiv.org/abs/1907.05047); Google's MediaPipe). It proposes faces for this service. It is the unchanged
+file of that name in `mediapipe/modules/face_detection/` of the wheel `mediapipe==0.10.14` on PyPI, under the Apache
+License 2.0 ([face_detection_full_range_sparse.LICENSE](face_detection_full_range_sparse.LICENSE)). The service checks
+its SHA-256 at start: `{detector_sha256}`.
 
 ## Intended use
 
-Use it to name the expression in pictures of people who agreed: sorting photographs, art, games, teaching, research on the data
-set itself. An expression is not a feeling. Show the probabilities, and the doubt if `certain` is false.
+Use it to name the expression in pictures of people who agreed: sorting photographs, art, games, teaching, research on
+the data set itself. An expression is not a feeling. Show the probabilities, and the doubt if `certain` is false.
 
-Do not use it to judge people in hiring, work, education, exams, policing, migration, lending, insurance or medicine. The European
-Union prohibits inferring emotions of people at work or in education (AI Act, Article 5(1)(f)), other than for medical or safety
-reasons.
+Do not use it to judge people in hiring, work, education, exams, policing, migration, lending, insurance or medicine.
+The European Union prohibits inferring emotions of people at work or in education (AI Act, Article 5(1)(f)), other than
+for medical or safety reasons.
 """
 
 
-_TESTED = """PrivateTest was not available in development, so no choice depends on it. Its owner measured it once, on version {version}."""
+_TESTED = """PrivateTest was not available in development, so no choice depends on it. Its owner measured it once, on version
+{version}."""
 
 _NOT_TESTED = "PrivateTest was not available, so no choice depends on it. This version is not yet tested on it."
 
