@@ -168,7 +168,7 @@ class Batcher(Generic[Item, Result]):
             results = self._run(items)
             if len(results) != len(items):
                 raise RuntimeError(f"{len(items)} items gave {len(results)} results")
-        except Exception as error:  # noqa: BLE001 - callers get the exception of their batch; it must not end the thread
+        except Exception as error:  # noqa: BLE001 - callers get their batch's exception; it must not end the thread
             for future in futures:
                 future.set_exception(error)
             return
