@@ -22,7 +22,7 @@ MAX_FRAME_BYTES = 2 * 2**20
 """Largest frame, in bytes; a JPEG of 1920x1080 at the highest quality has half as many."""
 
 FULL_SEARCH_SECONDS = 0.3
-"""Interval between searches of the whole frame, in seconds; other frames are searched only at the known faces."""
+"""Interval between full searches, in seconds; in between, a frame is searched at the known faces first."""
 
 
 class LiveSession:

@@ -45,7 +45,7 @@ def predictor(classify: Classify) -> Predict:
 
 
 def figures(name: str, probabilities: Probabilities, rows: dataset.Rows, card: Card) -> Figures:
-    """Every figure of one set; `probabilities` float32 [N, 7] are the model's answers to `rows`."""
+    """Compute every figure of one set; `probabilities`, float32 [N, 7], are the model's answers to `rows`."""
     labels = rows.labels
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     top = probabilities.argmax(axis=1)

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 Output_co = TypeVar("Output_co", covariant=True)
 
 _HANG_CHECK_SECONDS = 1.0
-"""Interval of the hang check while the batcher stops, in seconds."""
+"""Interval of the hang check, in seconds."""
 
 
 class Results(Protocol[Output_co]):

@@ -57,7 +57,7 @@ class CalibrationBin(BaseModel):
 
 
 class Figures(BaseModel):
-    """What `python -m training.evaluate` measured on one set of faces."""
+    """Results of `python -m training.evaluate` on one set of faces."""
 
     data: str
     count: int = Field(description="Faces measured.")

@@ -252,8 +252,8 @@ async def _limited(request: Request, limit: int, error: ServiceError, take: Take
     """Yield the chunks of the body and take each from the budget; raise `error` if the body is longer than `limit`.
 
     Before it raises, it reads and discards the rest of the body, up to twice the limit in all, because most clients
-    read no answer before they have sent their request. A client that sent `Expect`, or declares a longer body, is
-    refused immediately.
+    read no answer before they have sent their request. A client that declares even more, or declares too much and
+    sends `Expect`, is refused immediately.
     """
     declared = int(length) if (length := request.headers.get("content-length", "")).isdecimal() else 0
     refused = declared > limit

@@ -21,7 +21,7 @@ LEAST = 0.5
 """Default confidence threshold for a face."""
 
 WEAK = 0.15
-"""Score threshold for a proposal. Below it Haar is not asked; a closer search may score the face higher."""
+"""A proposal with a lower score is not a face, and Haar is not asked; a closer search may score it higher."""
 
 SEEN = 10
 """Strength from which a Haar window confirms a face."""
