@@ -1,6 +1,6 @@
-"""A picture -> the expressions of the faces in it: decode, detect, crop, classify, label.
+"""Analyzes the expressions of the faces in a picture: decode, detect, crop, classify, label.
 
-Has no web imports, so that the command line and cluster workers use it as it is.
+It has no web imports, so that the command line and cluster workers can use it.
 """
 
 import asyncio
@@ -29,21 +29,21 @@ from app.vision.preprocess import DETAIL_SIZE, enlarge, face_detail, face_part, 
 Answer = TypeVar("Answer")
 Pixels = NDArray[np.uint8]
 Source = bytes | Pixels
-"""A picture's file, or its pixels: uint8 [H, W, 3] RGB, upright, 0..255."""
+"""A picture file, or pixels: uint8 [H, W, 3] RGB, upright, 0..255."""
 
 DECIMALS = 4
-"""Of probabilities: their error is far larger, and seven rounded ones still sum to 1 within 0.001."""
+"""Decimals of probabilities: their error is far larger, and seven rounded ones still sum to 1 within 0.001."""
 
 ENOUGH_DETAIL = 44
-"""Side of a face in the searched copy for which no finer copy is decoded, in pixels; nearly the 48 of the crops."""
+"""Side of a face in the searched copy, in pixels, below which a finer copy is decoded; crops have 48."""
 
 
 class Selection(NamedTuple):
-    """Which faces of a picture are answered.
+    """Selects the faces of a picture that are answered.
 
     Attributes:
-        limit: most faces, the largest; all when None.
-        min_detection: least confidence that it is a face, 0 to 1.
+        limit: most faces, largest first; all when None.
+        min_detection: detection confidence threshold, 0 to 1.
     """
 
     limit: int | None = None
@@ -58,7 +58,7 @@ class FoundFaces:
     """The faces of one picture before they are classified.
 
     Attributes:
-        picture: that they are in.
+        picture: the picture of the faces.
         faces: in pixels of the picture, largest first; at least one.
         crops: the classifier's input for each face, float32 [96, 96, 3] in [0, 1].
         started, decoded, detected: when each stage began or ended, in seconds; detection includes cropping.
@@ -73,7 +73,7 @@ class FoundFaces:
 
 
 class Analysis(NamedTuple):
-    """A prediction, and the picture that it is about."""
+    """A prediction and its picture."""
 
     prediction: Prediction
     picture: Picture | PixelPicture
@@ -81,14 +81,14 @@ class Analysis(NamedTuple):
 
 @dataclass(frozen=True)
 class Explanation:
-    """Which parts of a face speak for a label.
+    """An explanation of one face: which parts speak for a label.
 
     Attributes:
-        image: PNG file of the face with heat over it, and the scale.
-        face: that was explained.
-        number: of the face, 0 for the largest.
-        label: that was explained.
-        faces: how many the picture has.
+        image: PNG file of the face with a heat map and its colour scale.
+        face: the explained face.
+        number: number of the face, 0 for the largest.
+        label: the explained label.
+        faces: number of faces in the picture.
     """
 
     image: bytes
@@ -99,7 +99,7 @@ class Explanation:
 
 
 class Analyzer:
-    """Answers pictures, many at once. Whoever calls it bounds how many."""
+    """Answers pictures concurrently. The caller limits how many."""
 
     def __init__(
         self, detector: FaceDetector, backend: Backend, pool: Executor, limits: Limits, observer: Observer | None = None
@@ -107,10 +107,10 @@ class Analyzer:
         """
         Args:
             detector: finds faces.
-            backend: classifies their crops; started.
+            backend: classifies the face crops; already started.
             pool: runs decoding, detection and drawing.
-            limits: of one picture's file.
-            observer: told of every picture that is answered.
+            limits: limits of one picture file.
+            observer: notified of every answered picture.
         """
         self._detector = detector
         self._backend = backend
@@ -128,11 +128,11 @@ class Analyzer:
     async def analyze(
         self, source: Source, selection: Selection = EVERY_FACE, near: Sequence[FoundFace] = ()
     ) -> Analysis:
-        """Decode a picture and answer every face in it.
+        """Decode a picture and answer every selected face in it.
 
         Args:
             source: the file's bytes, or pixels.
-            selection: of the faces.
+            selection: which faces are answered.
             near: as for `find_faces`.
 
         Raises:
@@ -167,11 +167,11 @@ class Analyzer:
         near: Sequence[FoundFace] = (),
         within: AbstractContextManager[None] | None = None,
     ) -> Prediction | ServiceError:
-        """As `analyze`, for one picture of several: what it would raise is its answer, and the observer is told.
+        """Analyze one picture of several; return a ServiceError instead of raising it, and notify the observer.
 
         Args:
             source, selection, near: as for `analyze`.
-            within: entered first and left last; what that raises is the answer too.
+            within: context of the whole call; its ServiceError is returned too.
         """
         try:
             with within or nullcontext():
@@ -183,13 +183,13 @@ class Analyzer:
     async def annotate(
         self, source: Source, form: drawing.FileFormat, selection: Selection = EVERY_FACE
     ) -> tuple[Prediction, bytes]:
-        """Answer a picture as `analyze` does, and draw the answer over it.
+        """Analyze a picture and draw the answer over it.
 
         Returns:
-            The answer, and a file in the format asked for, without metadata.
+            The prediction, and a file in the requested format, without metadata.
 
         Raises:
-            As `analyze`.
+            The errors of `analyze`.
         """
         prediction, picture = await self.analyze(source, selection)
 
@@ -210,13 +210,13 @@ class Analyzer:
 
         Args:
             source: the file's bytes, or pixels.
-            which: number of the face, 0 for the largest, or a point of the picture that it covers.
+            which: number of the face, 0 for the largest, or a point inside its box.
             label: one of the seven; the most probable one when None.
-            selection: of the faces that are counted.
+            selection: which faces are counted.
 
         Raises:
-            InvalidRequest: the picture has fewer faces, or none there.
-            As `analyze` otherwise.
+            InvalidRequest: the picture has no face of that number, or none at that point.
+            The errors of `analyze`.
         """
         found = await self._find(source, selection)
         number = _number(found.faces, which)
@@ -238,7 +238,7 @@ class Analyzer:
         return Face(**(dict(face) | self._labelled(probabilities)))
 
     def _described(self, face: FoundFace, probabilities: Probabilities) -> Face:
-        """Put what was found of a face, and its probabilities, float32 [7], into words."""
+        """The answer for a face with probabilities float32 [7]."""
         return Face(
             **self._labelled(probabilities),
             face_coordinates=FaceCoordinates(**face.box._asdict()),
@@ -278,15 +278,15 @@ def find_faces(
     selection: Selection = EVERY_FACE,
     near: Sequence[FoundFace] = (),
 ) -> FoundFaces:
-    """Decode a picture and cut out its faces. Blocks; safe to call from several threads.
+    """Decode a picture and crop its faces. The call blocks, and is safe from several threads.
 
     Args:
         source: the file's bytes, or pixels.
         detector: finds faces.
-        limits: of one picture.
-        selection: of the faces.
-        near: the faces of the frame before; those that are still there are found faster, and others are not looked for
-            unless one of them is gone.
+        limits: limits of one picture.
+        selection: which faces are kept.
+        near: faces of the previous frame. If all are still there, they are found faster and no others are searched
+            for.
 
     Raises:
         InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace.
@@ -307,23 +307,23 @@ def find_faces(
 
 
 def face_pixels(picture: Picture | PixelPicture, box: Box, side: int, roll: float = 0) -> Pixels:
-    """A face in colour, upright as its crop is: uint8 [h, w, 3] of at least `side` pixels where the picture has them.
+    """Cut out a face in colour, upright like its crop: uint8 [h, w, 3], at least `side` pixels if the picture has them.
 
     Args:
-        picture: that it is in.
+        picture: the picture of the face.
         box: the face in pixels of the picture.
-        side: wanted, in pixels; a large face is not decoded in full.
-        roll: how far the head is turned, in degrees, clockwise.
+        side: wanted side, in pixels; a large face is not decoded in full.
+        roll: rotation of the head, in degrees, clockwise.
     """
     pixels = picture.rgb(side * min(picture.width, picture.height) // min(box.width, box.height) + 1)
     return face_part(pixels, box, (picture.width, picture.height), roll, side)
 
 
 def faces_in_detail(picture: Picture | PixelPicture, colours: Pixels, faces: Sequence[FoundFace]) -> list[Pixels]:
-    """Cut the faces out of a reduced copy of their picture, or of a finer one where the copy has too little detail.
+    """Crop the faces from the searched copy of their picture, or from a finer one if that copy has too little detail.
 
     Args:
-        picture: that they are in.
+        picture: the picture of the faces.
         colours: uint8 [h, w, 3], the copy that was searched.
         faces: in pixels of the picture.
 

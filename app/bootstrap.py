@@ -1,4 +1,4 @@
-"""Settings -> a running analyzer: for the server, the command line and bulk jobs."""
+"""Builds a running analyzer from settings, for the server, the command line and bulk jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,14 +20,14 @@ from app.vision.haar import HaarDetector
 
 
 class Parts(NamedTuple):
-    """What answers pictures, loaded and not started."""
+    """The loaded parts of an analyzer, not yet started."""
 
     detector: FaceDetector
     backend: Backend
 
 
 def load(settings: Settings) -> Parts:
-    """Read every file that answering needs. Takes seconds.
+    """Load the detector and the model. Takes seconds.
 
     Raises:
         StartError: a file is missing or wrong.
@@ -37,19 +37,19 @@ def load(settings: Settings) -> Parts:
 
 
 def load_detector(settings: Settings) -> FaceDetector:
-    """The face detector that the settings name.
+    """Load the face detector that the settings name.
 
     Raises:
         StartError: a file is missing or wrong.
     """
-    cv2.setNumThreads(1)  # The pool of picture threads has the processors.
+    cv2.setNumThreads(1)  # The pool of picture threads uses all processors.
     haar = HaarDetector(settings.cascade_path)
     blazeface = BlazeFace(settings.face_model_path) if settings.detector == "auto" else None
     return FaceDetector(haar, blazeface, settings.smallest_face)
 
 
 def load_classifier(settings: Settings) -> Classifier:
-    """The model that the settings name, warm.
+    """Load and warm up the model that the settings name.
 
     Raises:
         StartError: a file is missing or wrong.
@@ -60,7 +60,7 @@ def load_classifier(settings: Settings) -> Classifier:
 
 
 def local_backend(model: Model, settings: Settings) -> LocalBackend:
-    """A warm model as the backend of this process; it is not started."""
+    """Wrap a warmed-up model as the backend of this process, not yet started."""
     return LocalBackend(model, max_queued=settings.max_queued_faces)
 
 
@@ -68,12 +68,12 @@ def local_backend(model: Model, settings: Settings) -> LocalBackend:
 async def running(
     settings: Settings, parts: Parts | None = None, observer: Observer | None = None
 ) -> AsyncIterator[tuple[Analyzer, Backend]]:
-    """Start the parts; stop them at the end, after what they have admitted.
+    """Start the parts; at the end, finish the queued crops and stop.
 
     Args:
-        settings: of every part.
-        parts: not started; loaded first when None.
-        observer: told of pictures, batches and refusals.
+        settings: settings of every part.
+        parts: not yet started; loaded here when None.
+        observer: notified of pictures, batches and refusals.
 
     Raises:
         StartError: a file is missing or wrong.

@@ -1,7 +1,4 @@
-"""Bounds on the work done at once: pictures in flight, threads of a request, bytes of bodies, tasks.
-
-Knows nothing about pictures or HTTP.
-"""
+"""Limits concurrent work: pictures in flight, threads of a request, bytes of request bodies, tasks."""
 
 import asyncio
 from collections import deque
@@ -16,17 +13,17 @@ Result = TypeVar("Result")
 Take = Callable[[int], None]
 
 TASKS_PER_THREAD = 4
-"""Pictures in flight for each picture thread in bulk work: enough that batches form."""
+"""Pictures in flight per picture thread in bulk work; enough to fill batches."""
 
 
 class Admission:
-    """Counts the pictures in flight, that is admitted and not answered yet, and refuses those over a limit."""
+    """Counts the pictures in flight (admitted and not yet answered) and refuses more than a limit."""
 
     def __init__(self, max_in_flight: int, threads: int = 1) -> None:
         """
         Args:
             max_in_flight: most pictures admitted at once.
-            threads: picture threads, which the requests in flight share.
+            threads: picture threads that the requests in flight share.
         """
         self.in_flight = 0
         self._max_in_flight = max_in_flight
@@ -34,7 +31,7 @@ class Admission:
         self._requests = 0
 
     def check(self, pictures: int = 1) -> None:
-        """Refuse early, before a body is read.
+        """Refuse pictures early, before a body is read.
 
         Raises:
             Overloaded: so many pictures would exceed the limit.
@@ -44,7 +41,7 @@ class Admission:
 
     @contextmanager
     def admit(self, pictures: int = 1) -> Iterator[None]:
-        """Count the pictures of one request until the end.
+        """Count the pictures of one request while the context is open.
 
         Raises:
             Overloaded: as for `check`.
@@ -59,22 +56,22 @@ class Admission:
             self._requests -= 1
 
     def threads_per_request(self) -> int:
-        """Each request's share of the threads, at least 1, so that a large request does not hold up the others."""
+        """Fair share of the threads for each request, at least 1, so that a large request does not delay the others."""
         return max(self._threads // self._requests, 1)
 
 
 class FairShare:
-    """A semaphore whose limit may change while it is used."""
+    """A semaphore whose limit may change during use."""
 
     def __init__(self, limit: Callable[[], int]) -> None:
-        """Args: `limit` gives the most slots at once; it is asked whenever a slot is free or wanted."""
+        """Args: `limit` returns the most slots at once; it is called when a slot is requested or released."""
         self._limit = limit
         self._taken = 0
         self._change = asyncio.Condition()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait for a slot, in the order of asking, and take it."""
+        """Wait for a slot, first come first served, and take it."""
         async with self._change:
             await self._change.wait_for(lambda: self._taken < self._limit())
             self._taken += 1
@@ -87,18 +84,18 @@ class FairShare:
 
 
 class ByteBudget:
-    """Counts the bytes of request bodies that all requests hold in memory."""
+    """Limits the bytes of request bodies that all requests hold in memory."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Args: `max_bytes` are held at once."""
+        """Args: `max_bytes` is the most that is held at once."""
         self._free = max_bytes
 
     @contextmanager
     def hold(self) -> Iterator[Take]:
-        """Count what one request holds until the end.
+        """Count the bytes of one request while the context is open.
 
         Returns:
-            To be told of further bytes; it raises Overloaded when the budget does not have them.
+            A function that takes further bytes from the budget; it raises Overloaded if too few are left.
         """
         held = 0
 
@@ -118,10 +115,9 @@ class ByteBudget:
 async def ordered_map(
     work: Callable[[Item], Awaitable[Result]], items: AsyncIterator[Item], limit: int
 ) -> AsyncGenerator[Result, None]:
-    """Work on up to `limit` items at once; results come in the order of the items.
+    """Process up to `limit` items at once; yield the results in the order of the items.
 
-    Items are asked for one at a time, when one more may be worked on. Once no more results are wanted, what is left is
-    cancelled.
+    It takes the next item only when it may start it. If the consumer stops early, the running work is cancelled.
     """
     running: deque[asyncio.Future[Result]] = deque()
     try:

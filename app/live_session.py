@@ -1,6 +1,6 @@
-"""A camera's frames -> expressions in real time: the newest frame wins, faces are followed.
+"""Answers a camera's frames in real time: it skips all but the newest frame and tracks the faces.
 
-Knows nothing about connections: frames are handed in as they come, answers are taken as they are ready.
+It needs no connection: the caller hands in frames as they arrive and takes answers as they are ready.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from app.vision.geometry import Point
 from app.vision.tracker import Tracker
 
 MAX_FRAME_BYTES = 2 * 2**20
-"""Largest frame: a JPEG of 1920x1080 at the highest quality has half as many."""
+"""Largest frame, in bytes; a JPEG of 1920x1080 at the highest quality has half as many."""
 
 FULL_SEARCH_SECONDS = 0.3
-"""From one search of the whole frame to the next; in between, faces are looked for where they were."""
+"""Interval between full searches, in seconds; in between, a frame is searched at the known faces first."""
 
 
 class LiveSession:
-    """Works on one frame at a time; of those that come meanwhile it keeps the newest and skips the others."""
+    """Processes one frame at a time. Of the frames that arrive during that, it keeps the newest."""
 
     def __init__(self, analyzer: Analyzer, admission: Admission) -> None:
         self._analyzer = analyzer
@@ -40,16 +40,16 @@ class LiveSession:
         self._searched = -math.inf
 
     def offer(self, frame: bytes) -> None:
-        """Hand in the next frame, a picture's file."""
+        """Hand in the next frame, as a picture file."""
         self._received += 1
         self._passed += self._newest is not None
         self._newest = frame
         self._change.set()
 
     async def answers(self) -> AsyncIterator[LiveFrame | LiveError]:
-        """Answer the newest frame, then the one that is newest by then, without an end.
+        """Answer the newest frame, again and again, without an end.
 
-        A frame that cannot be answered gives a `LiveError`, and the next one a new try.
+        A frame that cannot be answered gives a `LiveError`; the next frame is answered as usual.
         """
         while True:
             await self._change.wait()
@@ -86,7 +86,7 @@ class LiveSession:
 
 
 def _found(face: Face) -> FoundFace:
-    """What an answer tells of where a face is."""
+    """The place of an answered face, as the detector's type."""
     places = dict(face.landmarks).values() if face.landmarks else ()
     landmarks = tuple(Point(place.x, place.y) for place in places)
     return FoundFace(face.face_coordinates.box, face.detection, face.angle, landmarks)

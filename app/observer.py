@@ -1,17 +1,17 @@
-"""What the service tells about its work, to whoever logs or counts it."""
+"""Defines the observer of the service's work, for logs and metrics."""
 
 from app.errors import ServiceError
 from app.schemas import Prediction
 
 
 class Observer:
-    """Is told of pictures, batches and refusals as they happen; this one ignores them.
+    """Is notified of pictures, batches and refusals; this base class ignores them.
 
-    `on_batch` is called in the thread of the model, the others in the event loop and in the task of the request.
+    `on_batch` runs in the thread of the model, the others in the event loop and in the task of the request.
     """
 
     def on_picture(self, format: str, prediction: Prediction) -> None:
-        """A picture was answered; `format` is its file's, in Pillow's words."""
+        """A picture was answered; `format` is its file format, by Pillow's name."""
 
     def on_batch(self, faces: int) -> None:
         """The model is about to classify so many faces in one call."""

@@ -1,1 +1,1 @@
-"""Measurements of the service beside a textbook implementation, in one run on one machine."""
+"""Measures the service and a textbook implementation, in one run on one machine."""

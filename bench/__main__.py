@@ -1,8 +1,8 @@
-"""Measure the service, on both engines, beside the textbook one: interleaved, on the same pictures, in one run.
+"""Measure the service on both engines and the textbook service: interleaved, on the same pictures, in one run.
 
     python -m bench
 
-Takes seven to ten minutes and wants the machine for itself. Prints everything; writes `results.json` and
+It takes seven to ten minutes and needs an otherwise idle machine. It prints everything, and writes `results.json` and
 `results.png`.
 """
 
@@ -30,11 +30,11 @@ ROUNDS = 2
 OVERLOAD = 3
 OVERLOAD_ROUNDS = 5
 TOLERABLE = 5
-"""How many times the unloaded median the 99th percentile may take at a sustained rate."""
+"""Limit of the 99th percentile at a sustained rate, as a multiple of the unloaded median."""
 
 
 def measure(seconds: float) -> dict[str, Any]:
-    """All figures; `seconds` is the length of one burst of load."""
+    """Measure all figures; `seconds` is the length of one burst of load."""
     pictures = {name: draw() for name, draw in PICTURES.items()}
     with ExitStack() as stack:
         servers = {name: stack.enter_context(Server(name)) for name in tqdm(COMMANDS, desc="start", disable=None)}
@@ -73,7 +73,7 @@ def measure(seconds: float) -> dict[str, Any]:
 def _closed(
     clients: dict[tuple[str, str], Client], names: list[str], seconds: float
 ) -> dict[tuple[str, str], list[Outcome]]:
-    """Bursts of each case, the services in turns."""
+    """Run bursts of each case, alternating between the services."""
     bursts: dict[tuple[str, str], list[Outcome]] = {}
     turns = [(picture, count, name) for _ in range(ROUNDS) for picture, count in CASES for name in names]
     for picture, count, name in tqdm(turns, desc="throughput", disable=None):
@@ -92,8 +92,8 @@ def _summary(bursts: dict[str, list[Outcome]]) -> dict[str, Any]:
 
 
 def _sustained(client: Client, peak: float, alone: float, seconds: float, name: str) -> float:
-    """The highest rate that held; each has two tries, because one stall of the machine is more than one request in a
-    hundred."""
+    """The highest sustained rate. Each rate has two tries, because one stall of the machine delays more than one
+    request in a hundred."""
     best = 0.0
     for share in tqdm(SHARES, desc=f"rates of {name}", disable=None):
         if not any(_holds(client, share * peak, alone, seconds) for _ in range(2)):
@@ -108,8 +108,8 @@ def _holds(client: Client, rate: float, alone: float, seconds: float) -> bool:
 
 
 def _overloads(clients: dict[str, Client], alone: dict[str, float], seconds: float) -> dict[str, dict[str, float]]:
-    """Medians of several overloads, the services in turns, and the sum of their failures; each is compared with the
-    peak just before it, because a machine's speed changes within minutes."""
+    """Medians of several overloads, and the sum of their failures, alternating between the services. Each overload is
+    compared with the peak just before it, because a machine's speed changes within minutes."""
     bursts: dict[str, list[dict[str, float]]] = {name: [] for name in clients}
     turns = [name for _ in range(OVERLOAD_ROUNDS) for name in clients]
     for name in tqdm(turns, desc="overload", disable=None):
@@ -141,7 +141,7 @@ def _overload(client: Client, peak: float, alone: float, seconds: float) -> dict
 
 
 def _other(module: str, argument: str) -> dict[str, Any]:
-    """A measurement that wants a process of its own."""
+    """Run a measurement in its own process."""
     command = [sys.executable, "-m", module, argument]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, Any] = json.loads(result.stdout)

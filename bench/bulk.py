@@ -1,4 +1,4 @@
-"""Bulk jobs put to the test: the rate beside the bare pipeline, memory, a killed actor, a node that is taken away.
+"""Test bulk jobs: their rate compared with the bare pipeline's, memory, a killed actor, a removed node.
 
 EMOTION_ENGINE=litert python -m bench.bulk
 """
@@ -35,7 +35,7 @@ POISONED = 20
 
 
 def generate(folder: Path, count: int) -> None:
-    """Portraits, each turned and sized a little differently; every so often a file that is none."""
+    """Write portraits, each with its own rotation and size, and `POISONED` broken files among them."""
     random = np.random.default_rng(0)
     portraits = [Image.fromarray(pixels) for pixels in people()]
     poison = set(random.choice(count, POISONED, replace=False))
@@ -50,7 +50,7 @@ def generate(folder: Path, count: int) -> None:
 
 
 async def bare(paths: list[Path], settings: Settings) -> float:
-    """Pictures a second of the pipeline alone, without a plan, rows or results."""
+    """Pictures per second of the pipeline alone, without a plan, rows or results."""
     settings = settings.with_unbounded_queue()
 
     async def given() -> AsyncIterator[bytes]:
@@ -73,7 +73,7 @@ async def bare(paths: list[Path], settings: Settings) -> float:
 
 
 def timed(folder: Path, out: Path, engine: Engine, settings: Settings) -> dict[str, Any]:
-    """Run a job: pictures a second after the first answer, whether all is accounted for, and this process' memory."""
+    """Run a job; return its pictures per second after the first answer, its row counts and this process' memory."""
     moments: list[tuple[float, int, float]] = []
 
     def watched(job: Plan, settings: Settings) -> Any:
@@ -92,7 +92,7 @@ def timed(folder: Path, out: Path, engine: Engine, settings: Settings) -> dict[s
 
 
 def accounted(folder: Path, out: Path) -> dict[str, int]:
-    """Whether each picture has its rows, once."""
+    """Count the pictures that have their rows once, are lost, or appear twice, and the error rows."""
     wanted = Counter(str(path) for path in folder.rglob("*.jpg"))
     found = list(rows.read(out))
     first = Counter(row["file"] for row in found if not row["face"])
@@ -105,7 +105,7 @@ def accounted(folder: Path, out: Path) -> dict[str, int]:
 
 
 def killing(job: Plan, settings: Settings) -> Any:
-    """The Ray engine, whose actor is killed after two shards."""
+    """The Ray engine with its actor killed after two shards."""
     for number, pictures in enumerate(ray_data.answered(job, settings)):
         yield pictures
         if number == 1:
@@ -113,7 +113,7 @@ def killing(job: Plan, settings: Settings) -> Any:
 
 
 def losing(job: Plan, settings: Settings) -> Any:
-    """The Ray engine on two nodes, one of which is taken away after three shards."""
+    """The Ray engine on two nodes, one of which is removed after three shards."""
     cluster = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 2})
     node = cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
@@ -128,7 +128,7 @@ def losing(job: Plan, settings: Settings) -> Any:
 
 
 def measure(count: int) -> dict[str, Any]:
-    """All of it, one after the other."""
+    """Run all measurements, one after the other."""
     settings = Settings()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "pictures"

@@ -1,4 +1,4 @@
-"""What ten million pictures cost, from the rates that `python -m bench` has measured.
+"""Compute the time for ten million pictures from the rates that `python -m bench` measured.
 
 python -m bench.capacity
 """
@@ -15,7 +15,7 @@ CASES = {"portrait": "portrait, 8 in flight", "12-megapixel photo": "photo, 8 in
 
 
 def table(results: Results) -> str:
-    """Pictures a second of a machine and of a core, and hours for all of them, in Markdown."""
+    """A Markdown table: pictures per second of a machine and of a core, and hours for all pictures."""
     cores = results["machine"]["cores"]
     heads = ["Pictures", "Engine", "A second", "A second and core", *(f"{nodes} x {cores} cores" for nodes in NODES)]
     lines = [_line(heads), _line(["---"] * len(heads))]

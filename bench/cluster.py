@@ -1,4 +1,4 @@
-"""The service on Ray Serve beside the same on uvicorn: answers, throughput, and what the loss of a replica costs.
+"""Compare the service on Ray Serve with that on uvicorn: answers, throughput, and the cost of losing a replica.
 
 python -m bench.cluster --engine litert
 """
@@ -26,7 +26,7 @@ REPLICAS = ("Model", "Service")
 
 
 def start(engine: str) -> str:
-    """Bring the service up on a Ray of this machine; its address."""
+    """Start the service on a local Ray; return its URL."""
     os.environ |= {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
@@ -46,7 +46,7 @@ def start(engine: str) -> str:
 
 
 def difference(one: str, other: str) -> float:
-    """Largest difference between the probabilities of the two; everything else must be equal."""
+    """Largest difference between the probabilities of two services; everything else must be equal."""
     largest = 0.0
     for picture in PICTURES.values():
         answers = [httpx2.post(f"{url}/predict", content=picture(), timeout=60).json() for url in (one, other)]
@@ -60,7 +60,7 @@ def difference(one: str, other: str) -> float:
 
 
 async def loss(url: str, replica: str, seconds: float) -> dict[str, Any]:
-    """Kill a replica while requests are in flight: how many of them fail, and how long until all is well again."""
+    """Kill a replica while requests are in flight; count the failures and measure the time to recovery."""
     client = Client(url, portrait())
     running = asyncio.create_task(client.closed(IN_FLIGHT, seconds))
     await asyncio.sleep(seconds / 4)
@@ -79,7 +79,7 @@ async def loss(url: str, replica: str, seconds: float) -> dict[str, Any]:
 
 
 def measure(engine: str, seconds: float) -> dict[str, Any]:
-    """All of it, on one machine at once."""
+    """Run all measurements, with both services on one machine."""
     on_ray = start(engine)
     with Server(engine) as server:
         clients = {"uvicorn": Client(server.url, portrait()), "ray": Client(on_ray, portrait())}

@@ -1,6 +1,6 @@
-"""Connections to one server that are used again. Knows just enough HTTP for a load client.
+"""Keeps connections to one server alive for a load client, with only as much HTTP as it needs.
 
-aiohttp takes twice as long for a request, and a client beside the service takes it from the same cores.
+aiohttp takes twice as long per request, and a client on the service's machine takes that time from the same cores.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ _CLOSES = re.compile(rb"\r\nconnection: *close\r\n", re.I)
 
 
 class Connections:
-    """As many as there are requests at once; a context manager that closes them."""
+    """A pool with one connection per concurrent request; a context manager that closes them."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -39,7 +39,7 @@ class Connections:
 
         Raises:
             OSError, EOFError: the connection broke.
-            ValueError: the answer does not tell its length.
+            ValueError: the answer has no length.
         """
         reader, writer = self._usable() or await asyncio.open_connection(self._host, self._port)
         kept = False
@@ -58,7 +58,7 @@ class Connections:
         return int(head["status"]), body
 
     def _usable(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """An idle connection that the server has not closed meanwhile."""
+        """An idle connection that the server has not closed."""
         while self._idle:
             reader, writer = self._idle.pop()
             if not reader.at_eof() and reader.exception() is None:

@@ -1,13 +1,13 @@
-"""How well faces are found, beside Haar at full size: recall, overlap of boxes, false boxes, and time.
+"""Compare the detector with Haar at full size: recall, overlap of boxes, false boxes, and time.
 
     python -m bench.detection
     python -m bench.detection --photos DIR
 
 Portraits are pasted at known places into pictures without faces: 4 to 90 % of the short side, turned by up to 15
-degrees, in other light. Every picture is the same on every machine.
+degrees, in different light. Every picture is the same on every machine.
 
-With `--photos`, the photographs of a folder instead: its `truth.json` has, for each file, `faces` with `box` (brow to
-chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count neither as found nor as false.
+`--photos` measures the photographs of a folder instead. Its `truth.json` has, for each file, `faces` with `box` (brow
+to chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count neither as found nor as false.
 """
 
 import argparse
@@ -37,10 +37,10 @@ Colours = NDArray[np.uint8]
 
 
 class Finder(NamedTuple):
-    """A detector, and the copy of a picture that it is given.
+    """A detector, and the size of the picture's copy that it searches.
 
     Attributes:
-        side: least short side of the copy, in pixels; the whole picture when None.
+        side: minimum short side of the copy, in pixels; the whole picture when None.
         find: copy, and width and height of the picture -> boxes in pixels of the picture.
     """
 
@@ -49,33 +49,33 @@ class Finder(NamedTuple):
 
 
 FACES = ((0, Box(177, 66, 95, 95)), (1, Box(155, 105, 222, 222)))
-"""Which of the portraits, and the face in it as Haar frames it."""
+"""Index of a portrait, and its face as Haar frames it."""
 
 SCENES = ("coffee", "chelsea", "rocket", "brick", "gravel", "grass", "text", "page", "moon", "hubble_deep_field")
 MATCH = 0.3
-"""Overlap from which a box counts as a face's."""
+"""IoU above which a box counts as a match of a face."""
 
 FOUND = 0.4
-"""The same for a photograph's face, by either of its boxes."""
+"""IoU from which a box counts as a match in a photograph, with either box of a face."""
 
 COUNTED = 0.085
-"""Smaller boxes, as a share of the short side, do not count as false in photographs: there are such faces."""
+"""Smallest box that can be false in photographs, as a share of the short side; smaller ones may be real faces."""
 
 RUNS = 12
-"""Of the same photograph, over four threads: every answer must be the same."""
+"""Detections of the same photograph, over four threads; all answers must be equal."""
 
 CONFIDENCES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 
 SIZES = ((0.0, 0.2), (0.2, 0.5), (0.5, 2.0))
-"""Of faces in photographs, as shares of the short side."""
+"""Size groups of faces in photographs, as shares of the short side."""
 
 RELEVANT = 0.1
-"""Faces smaller than this share of the short side are counted apart: the service does not promise them."""
+"""Faces smaller than this share of the short side are counted separately; the service does not promise them."""
 
 
 @dataclass
 class Tally:
-    """What one detector found."""
+    """Results of one detector."""
 
     found: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
     false: int = 0
@@ -84,7 +84,7 @@ class Tally:
 
 
 def scenes(count: int) -> Iterator[tuple[Colours, list[Box]]]:
-    """Pictures, uint8 [H, W, 3], and the boxes of the faces in them."""
+    """Make pictures, uint8 [H, W, 3], with the boxes of the faces in them."""
     for number in range(count):
         random = np.random.default_rng((7, number))
         short, aspect = int(random.integers(480, 1081)), random.uniform(1, 1.8)
@@ -101,12 +101,12 @@ def scenes(count: int) -> Iterator[tuple[Colours, list[Box]]]:
 
 
 def served(detector: FaceDetector) -> Finder:
-    """The service's own search."""
+    """The service's detector."""
     return Finder(SEARCH_SIDE, lambda copy, size: [face.box for face in detector.find(copy, size=size)])
 
 
 def full_size(cascade: Path) -> Finder:
-    """Haar as tutorials have it: full size, scale 1.1, five neighbours, 30 px."""
+    """Haar with the usual settings of tutorials: full size, scale 1.1, five neighbours, 30 px."""
     classifier = cv2.CascadeClassifier(str(cascade))
 
     def find(colours: Colours, _: tuple[int, int]) -> list[Box]:
@@ -117,7 +117,7 @@ def full_size(cascade: Path) -> Finder:
 
 
 def compare(count: int, ours: Finder, theirs: Finder) -> dict[str, float]:
-    """Both detectors on the same pictures, in turns."""
+    """Run both detectors on the same pictures, alternately."""
     faces = {True: 0, False: 0}
     tallies = (Tally(), Tally())
     both = 0
@@ -166,7 +166,7 @@ def _best(boxes: list[Box], face: Box) -> Box | None:
 
 
 def _paste(canvas: Colours, boxes: list[Box], side: int, random: np.random.Generator) -> None:
-    """Put one face of `side` px somewhere free, with soft edges; its box joins `boxes`."""
+    """Paste one face of `side` px, with soft edges, at a free place; append its box to `boxes`."""
     which, face = FACES[int(random.integers(2))]
     person = people()[which]
     scale, angle = side / face.width, random.uniform(-15, 15)
@@ -194,7 +194,7 @@ def _paste(canvas: Colours, boxes: list[Box], side: int, random: np.random.Gener
 
 
 def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str, str]]:
-    """Every detector on the photographs of a folder: shares of the faces found, false boxes and processor time."""
+    """Run every detector on a folder of photographs: shares of faces found, false boxes and processor time."""
     columns = {}
     for name, finder in finders.items():
         faces, found = Counter[str](), Counter[str]()
@@ -230,7 +230,7 @@ def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str,
 
 
 def calibration(folder: Path, detector: FaceDetector) -> dict[str, str]:
-    """Of the boxes that a detector gives some confidence, how many are faces."""
+    """Share of boxes that are faces, by the detector's confidence."""
     faces, boxes = Counter[str](), Counter[str]()
     for picture, photo in _photographs(folder):
         size = picture.width, picture.height
@@ -244,7 +244,7 @@ def calibration(folder: Path, detector: FaceDetector) -> dict[str, str]:
 
 
 def varied(folder: Path, finder: Finder) -> int:
-    """How many photographs of a folder get different answers when they are sent again and again."""
+    """Count the photographs of a folder that get different answers when they are searched repeatedly."""
     count = 0
     with ThreadPoolExecutor(4) as pool:
         for picture, _ in tqdm(_photographs(folder), desc="again", disable=None):
@@ -255,7 +255,7 @@ def varied(folder: Path, finder: Finder) -> int:
 
 
 def _photographs(folder: Path) -> Iterator[tuple[Picture, dict[str, Any]]]:
-    """The pictures of a folder, with what is true of each."""
+    """The pictures of a folder, each with its entry in `truth.json`."""
     limits = Settings().picture_limits
     for file, photo in json.loads((folder / "truth.json").read_text()).items():
         yield Picture((folder / file).read_bytes(), limits), photo

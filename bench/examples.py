@@ -1,4 +1,4 @@
-"""Write the examples of the API's description: what the service answers to the portrait that comes with it.
+"""Write the examples of the API's description: the service's answers to its sample portrait.
 
 python -m bench.examples
 """
@@ -16,11 +16,11 @@ PORTRAIT = STATIC / "samples" / "astronaut.jpg"
 
 
 def examples() -> dict[str, Any]:
-    """The answers, by the id of the operation."""
+    """The answers, by operation id."""
     picture = PORTRAIT.read_bytes()
     with TestClient(create_app()) as client:
         for _ in range(3):
-            client.post("/predict", content=picture)  # The first ones take longer than usual.
+            client.post("/predict", content=picture)  # The first answers are slow.
         pictures = [("files", (PORTRAIT.name, picture)), ("files", ("empty.jpg", b""))]
         return {
             "predict": client.post("/predict", content=picture).json(),

@@ -1,4 +1,4 @@
-"""One client that sends what costs the service more than it costs the client, as fast as it is taken.
+"""Flood the service from one client with input that costs the service more than the client.
 
 python -m bench.floods http://localhost:8000 pings 10
 """
@@ -24,15 +24,15 @@ FLOODS = {
     "long heads": (b"", (b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 2500 + b"\r\n") * 4),
     "stuck openings": (OPENING + b"Content-Length: 1\r\n\r\n", b""),
 }
-"""How a connection begins, and what is sent on it again and again; a new one is made when it is closed. Where that is
-nothing, connections are made and held.
+"""For each flood, the first bytes of a connection and the bytes that are repeated on it. A new connection replaces a
+closed one. If nothing is repeated, the flood opens connections and holds them.
 """
 
 HELD_PER_SECOND = 150
 
 
 def flood(url: str, kind: str, seconds: float) -> None:
-    """Send one kind for so long; what comes back is read and thrown away."""
+    """Send one kind of flood for `seconds`, and discard the answers."""
     address = urlsplit(url)
     start, again = FLOODS[kind]
     ends = time.monotonic() + seconds

@@ -2,8 +2,8 @@
 
     python -m bench.fuzz --seconds 600
 
-Mutates the files of `bench.seeds`. Whatever a decoder may be given ends in pixels of the size that was announced, or in
-one of the service's own errors; anything else is a finding, which atheris prints and stores in the working directory.
+It mutates the files of `bench.seeds`. The decoder must turn every input into pixels of the announced size, or raise one
+of the service's own errors. Anything else is a finding, which atheris prints and stores in the working directory.
 """
 
 import argparse
@@ -22,11 +22,11 @@ with atheris.instrument_imports(include=["PIL", "app"]):
 from bench.seeds import seeds
 
 MAX_PIXELS = 1_000_000
-"""Small, so that time goes into many files rather than into large ones."""
+"""Most pixels of a picture; the limit is small, so that time goes into many files rather than large ones."""
 
 
 def decode(data: bytes) -> None:
-    """What the service does with the bytes of one upload, before it looks for faces."""
+    """Decode one upload as the service does before it detects faces."""
     try:
         picture = Picture(data, Limits(max_bytes=2**20, max_pixels=MAX_PIXELS))
         copy, colours = picture.rgb(SEARCH_SIDE), picture.rgb()

@@ -1,4 +1,4 @@
-"""Requests that no well-meaning client sends, and how an answer to them looks."""
+"""Sends hostile requests, and lists the statuses that may answer them."""
 
 import asyncio
 import socket
@@ -17,10 +17,10 @@ from bench.pictures import frame
 Send = Callable[[aiohttp.ClientSession, str], Coroutine[Any, Any, int]]
 
 HUNG_UP = 0
-"""In place of a status: the client did not wait for one."""
+"""Result of a client that hung up before it had a status."""
 
 REFUSED = frozenset({HUNG_UP, 200, 400, 404, 405, 413, 415, 422, 503})
-"""Everything but a failure of the service; 200 is a batch, whose pictures are refused one by one."""
+"""Expected results of hostile requests; 200 is a batch, whose pictures are refused one by one."""
 
 
 def requests() -> list[Send]:
@@ -51,7 +51,7 @@ def requests() -> list[Send]:
 
 
 def post(path: str, body: bytes, headers: dict[str, str] | None = None) -> Send:
-    """The function that posts a body."""
+    """Make a function that posts a body."""
 
     async def send(session: aiohttp.ClientSession, url: str) -> int:
         async with session.post(url + path, data=body, headers=headers) as answer:
@@ -74,14 +74,14 @@ def _hang_up(body: bytes) -> Send:
 
 
 async def flood(url: str, picture: bytes, seconds: float) -> None:
-    """Send a camera's frames as fast as the network takes them, never read an answer, and leave without a word."""
+    """Send a camera's frames as fast as the network allows, read no answer, and disconnect without a close frame."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(OPENING + b"\r\n")
     if b" 101 " not in await reader.readline():
         raise RuntimeError("the service has no place for a camera")
     raw = writer.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # What was sent is not delivered.
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # Drops unsent data on close.
     head = b"\x82\xff" + len(picture).to_bytes(8, "big") + bytes(4)
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""A camera in real time: how many frames a second are answered, and how long after the frame.
+"""Measure a camera in real time: answered frames per second, and the latency of the answers.
 
 python -m bench.live --engine litert --rate 100
 """
@@ -20,22 +20,22 @@ from bench.server import Server
 
 SIZE = (640, 480)
 RATE = 30.0
-"""Frames a second that the camera gives."""
+"""Frames per second of the camera."""
 
 UNANSWERED = 2
-"""Most frames on their way, as the demo page has it: one is worked on, one is next."""
+"""Most unanswered frames, as on the demo page: one in progress and one waiting."""
 
 
 @dataclass
 class Outcome:
-    """One camera.
+    """Results of one camera.
 
     Attributes:
-        seconds: from the first frame to the last answer.
-        latencies: seconds from a frame to its answer.
-        skipped: frames of the camera that were not sent, because two were unanswered.
-        faces: in all answers.
-        ids: numbers that the faces had.
+        seconds: time from the first frame to the last answer.
+        latencies: seconds from each frame to its answer.
+        skipped: frames that were not sent, because two were unanswered.
+        faces: faces in all answers.
+        ids: numbers of the tracked faces.
     """
 
     seconds: float = 0.0
@@ -45,7 +45,7 @@ class Outcome:
     ids: set[int] = field(default_factory=set)
 
     def summary(self) -> dict[str, float]:
-        """Frames a second, latencies in milliseconds, faces."""
+        """Frames per second, latencies in milliseconds, and faces."""
         p50, p95, p99 = (1000 * float(np.percentile(self.latencies, share)) for share in (50, 95, 99))
         return {
             "frames per second": round(len(self.latencies) / self.seconds, 1),
@@ -60,12 +60,12 @@ class Outcome:
 
 
 def frames(count: int = 60) -> list[bytes]:
-    """A face that sways in front of a camera, JPEG files of 640x480 at quality 80."""
+    """Frames of a swaying face, as JPEG files of 640x480 at quality 80."""
     return [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes() for image in swaying(count)]
 
 
 def swaying(count: int) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-    """The same as pixels, uint8 [480, 640, 3] BGR; the last frame leads on to the first."""
+    """The same frames as pixels, uint8 [480, 640, 3] BGR; they form a loop."""
     person = cv2.cvtColor(people()[0][:400, 60:460], cv2.COLOR_RGB2BGR)
     random = np.random.default_rng(0)
     for number in range(count):
@@ -78,7 +78,7 @@ def swaying(count: int) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint
 
 
 async def camera(url: str, pictures: list[bytes], seconds: float, rate: float = RATE) -> Outcome:
-    """Send frames at the camera's rate, as long as not too many are unanswered."""
+    """Send frames at the camera's rate; skip a frame while `UNANSWERED` frames have no answer."""
     outcome, sent, all_answered = Outcome(), dict[int, float](), asyncio.Event()
     async with connect(f"{url.replace('http', 'ws', 1)}/live", compression=None) as socket:
         started = time.perf_counter()
@@ -115,7 +115,7 @@ async def _receive(
 
 
 async def beside(url: str, pictures: list[bytes], seconds: float, rate: float, other: str) -> Outcome:
-    """The same while somebody else uses a camera, or floods the service."""
+    """Run `camera` while another client uses a camera or floods the service."""
     if other == "another camera":
         outcome, _ = await asyncio.gather(*(camera(url, pictures, seconds, rate) for _ in range(2)))
     else:
@@ -124,7 +124,7 @@ async def beside(url: str, pictures: list[bytes], seconds: float, rate: float, o
 
 
 def main() -> None:
-    """Run a camera alone and in company, and print what it saw."""
+    """Run a camera alone and next to other clients, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", choices=["keras", "litert"], default="keras")
     parser.add_argument("--seconds", type=float, default=10)

@@ -1,4 +1,4 @@
-"""Clients that post one picture many times, bounded in count and time: a closed loop, and arrivals on a schedule."""
+"""Posts one picture many times, in a closed loop or on a schedule of arrivals, limited in count and time."""
 
 import asyncio
 import json
@@ -11,24 +11,24 @@ import numpy as np
 from bench.connections import Connections
 
 ANSWER_SECONDS = 60
-"""A request that has no answer by then has failed."""
+"""Time limit for an answer, in seconds; a later one counts as a failure."""
 
 AFTER_FAILURE = 0.2
-"""Seconds before a client that has lost a request sends the next one; the sockets of a process that dies close one by
-one, and would take that one too.
+"""Pause of a client after a lost request, in seconds. The sockets of a dying process close one by one, and the next
+request would be lost too.
 """
 
 
 @dataclass
 class Outcome:
-    """What one run of a client saw; times in seconds.
+    """Results of one run of a client; times in seconds.
 
     Attributes:
-        seconds: from the first request to the last answer.
-        latencies: of answers 200, from the time at which they were due.
-        refusals: of answers 503, likewise.
-        failures: other answers and broken connections.
-        stages: mean milliseconds of each stage, as the answers tell.
+        seconds: time from the first request to the last answer.
+        latencies: latencies of answers 200, from the time at which the request was due.
+        refusals: latencies of answers 503, likewise.
+        failures: number of other answers and broken connections.
+        stages: mean milliseconds of each stage, as the answers report them.
     """
 
     seconds: float = 0.0
@@ -63,7 +63,7 @@ class Client:
         self._request = head.encode() + body
 
     async def closed(self, in_flight: int, seconds: float, most: int = 10_000) -> Outcome:
-        """Keep `in_flight` requests going until the time or the count is up."""
+        """Keep `in_flight` requests running until the time is over or `most` are sent."""
         outcome, left = Outcome(), most
         started = time.perf_counter()
 
@@ -79,7 +79,7 @@ class Client:
         return self._ended(outcome, started)
 
     async def scheduled(self, rate: float, seconds: float, seed: int = 1) -> Outcome:
-        """Send at Poisson times whatever the service does; a request that waits to be sent is late all the same."""
+        """Send at Poisson times, regardless of the service; a delay before sending counts as latency."""
         random = np.random.default_rng(seed)
         due = np.cumsum(random.exponential(1 / rate, round(rate * seconds)))
         outcome = Outcome()
@@ -94,7 +94,7 @@ class Client:
         return self._ended(outcome, started)
 
     async def _post(self, connections: Connections, outcome: Outcome, due: float) -> bool:
-        """Whether there was an answer that the service means to give."""
+        """Post once and record the result; return whether the answer was 200 or 503."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 status, body = await connections.send(self._request)

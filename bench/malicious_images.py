@@ -1,8 +1,8 @@
-"""Pictures made to cost more than they should, and what each costs the service: processor seconds and megabytes.
+"""Measure what malicious pictures cost the service, in processor seconds and megabytes.
 
     python -m bench.malicious_images [metadata | pixels]
 
-prints one line of JSON for each.
+prints one line of JSON for each picture.
 """
 
 import io
@@ -27,7 +27,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def png(width: int, height: int, *, depth: int = 8, colour: int = 2, before: bytes = b"", after: bytes = b"") -> bytes:
-    """A black PNG, with chunks `before` and `after` its pixels."""
+    """A black PNG with chunks `before` and `after` its pixels."""
     row = 1 + (width * depth * {0: 1, 2: 3, 3: 1, 6: 4}[colour] + 7) // 8
     packer = zlib.compressobj(9)
     rows = b"".join([packer.compress(bytes(row)) for _ in range(height)]) + packer.flush()
@@ -70,7 +70,7 @@ def with_segment(data: bytes, marker: int, body: bytes) -> bytes:
 
 
 def scans(count: int, side: int = 4000) -> bytes:
-    """A progressive JPEG of one grey, whose last scan comes again and again."""
+    """A progressive JPEG of one grey that repeats its last scan."""
     data = jpeg(Image.new("L", (side, side), "grey"), quality=30, progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * (count - data.count(b"\xff\xda")) + data[-2:]
@@ -94,14 +94,14 @@ def animation(frames: int) -> bytes:
 
 
 def commented_gif(blocks: int) -> bytes:
-    """A comment in blocks of 255 bytes."""
+    """A GIF with a comment in blocks of 255 bytes."""
     comment = b"!\xfe" + (b"\xff" + b"x" * 255) * blocks + b"\0"
     data = animation(1)
     return data[:781] + comment + data[781:]
 
 
 def gif(width: int, height: int) -> bytes:
-    """A logical screen of one pixel with a frame that is larger."""
+    """A GIF with a logical screen of one pixel and a larger frame."""
     frame = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02\x4c\x01\0;"
     return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6) + frame
 
@@ -146,7 +146,7 @@ METADATA: dict[str, Callable[[], bytes]] = {
     "1,000 frames": lambda: animation(1000),
     "13000x13000": lambda: png(13_000, 13_000, depth=1, colour=0),
 }
-"""Costly by their header and what goes with it; few pixels, or more than are allowed."""
+"""Pictures with costly headers or metadata; they have few pixels, or more than are allowed."""
 
 PIXELS: dict[str, Callable[[], bytes]] = {
     "7000x7000": lambda: png(7000, 7000),
@@ -158,7 +158,7 @@ PIXELS: dict[str, Callable[[], bytes]] = {
     "7000x7000 AVIF": lambda: _saved("AVIF", speed=10),
     "7000x7000 JPEG": lambda: _saved("JPEG"),
 }
-"""As many pixels as are allowed, in few bytes."""
+"""Pictures with as many pixels as are allowed, in few bytes."""
 
 
 def _saved(format: str, **options: object) -> bytes:
@@ -168,14 +168,14 @@ def _saved(format: str, **options: object) -> bytes:
 
 
 def costs(pictures: dict[str, Callable[[], bytes]]) -> dict[str, dict[str, float | str]]:
-    """What `find_faces` spends on each picture, beyond what the process has before."""
+    """The cost of `find_faces` for each picture, on top of what the process already uses."""
     detector = load_detector(Settings())
-    _outcome(detector, jpeg())  # Loads what the first picture loads.
+    _outcome(detector, jpeg())  # Warms up what the first picture loads.
     return {name: _cost(detector, make()) for name, make in pictures.items()}
 
 
 def _cost(detector: FaceDetector, data: bytes) -> dict[str, float | str]:
-    Path("/proc/self/clear_refs").write_text("5")  # Resets the peak of the resident memory.
+    Path("/proc/self/clear_refs").write_text("5")  # Resets the peak resident memory.
     before, started = _kilobytes("VmRSS"), time.process_time()
     outcome = _outcome(detector, data)
     seconds = time.process_time() - started

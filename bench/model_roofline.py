@@ -1,4 +1,4 @@
-"""The model against the processor: faces per second beside the rate of a plain matrix product, in one process.
+"""Compare the model's speed with that of a plain matrix product on the same processor, in one process.
 
 python -m bench.model_roofline keras
 """
@@ -22,22 +22,22 @@ from bench.pictures import PICTURES
 
 GIGAFLOP = 5.64
 """Floating-point operations of VGG16's convolutions for one face at 96 px, in thousand millions; a multiply-add counts
-two. A model may need fewer: channels without influence on its answers are left out."""
+two. A model may need fewer, because channels without influence on its answers are removed."""
 
 ROUNDS = 12
 BATCH = 8
 PAUSE = 0.2
-"""Seconds for the threads of one library to go to sleep before the other's turn."""
+"""Pause between two libraries, in seconds, in which the threads of one go to sleep."""
 
 
 def matrix_rate(size: int = 2048) -> float:
-    """GFLOP/s of a float32 matrix product in NumPy's library, the best of three."""
+    """GFLOP/s of a float32 matrix product in NumPy's library, best of three."""
     one = np.random.default_rng(0).random((size, size), dtype=np.float32)
     return max(2 * size**3 / _seconds(lambda: one @ one) / 1e9 for _ in range(3))
 
 
 def model(engine: Engine) -> dict[str, float | str]:
-    """The model alone, in turns with the matrix product, so that both see the same machine."""
+    """Measure the model alone, alternating with the matrix product, so that both run under the same conditions."""
     classifier = Classifier(Settings().model_path, engine)
     classifier.warm()
     faces = model_input(np.random.default_rng(0).integers(0, 256, (BATCH, 96, 96), dtype=np.uint8))
@@ -61,7 +61,7 @@ def model(engine: Engine) -> dict[str, float | str]:
 
 
 def stages(engine: Engine) -> dict[str, dict[str, float]]:
-    """Processor milliseconds of each stage for each picture: all threads together."""
+    """Processor milliseconds of each stage for each picture, over all threads."""
     settings = Settings()
     classifier = Classifier(settings.model_path, engine)
     classifier.warm()

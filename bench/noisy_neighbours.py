@@ -1,4 +1,4 @@
-"""What a client notices of the others: latencies alone, beside batches of 16, hostile requests and floods.
+"""Measure one client's latencies alone, and next to batches of 16, hostile requests and floods from others.
 
 python -m bench.noisy_neighbours --engine litert
 """
@@ -21,11 +21,11 @@ from bench.server import Server
 
 ROUNDS = 3
 SHARE = 0.1
-"""Of hostile requests among all."""
+"""Share of hostile requests."""
 
 
 async def beside(work: Callable[[aiohttp.ClientSession], Awaitable[None]], measure: Awaitable[Outcome]) -> Outcome:
-    """Measure while `work` is done again and again."""
+    """Measure while `work` is repeated."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
 
         async def again() -> None:
@@ -40,7 +40,7 @@ async def beside(work: Callable[[aiohttp.ClientSession], Awaitable[None]], measu
 
 
 def batch(url: str, picture: bytes) -> Callable[[aiohttp.ClientSession], Awaitable[None]]:
-    """One client's batch of 16, one after the other."""
+    """Make a function that sends a batch of 16 pictures."""
 
     async def send(session: aiohttp.ClientSession) -> None:
         form = aiohttp.FormData()
@@ -53,14 +53,14 @@ def batch(url: str, picture: bytes) -> Callable[[aiohttp.ClientSession], Awaitab
 
 
 def hostile(url: str, pause: float) -> Callable[[aiohttp.ClientSession], Awaitable[None]]:
-    """Each kind of hostile request in turn, with a pause after it, in seconds."""
+    """Make a function that sends the next kind of hostile request, then pauses for `pause` seconds."""
     kinds = requests()
     turn = 0
 
     async def send(session: aiohttp.ClientSession) -> None:
         nonlocal turn
         turn += 1
-        with suppress(aiohttp.ClientError, ConnectionError):  # Refused before all of it was sent.
+        with suppress(aiohttp.ClientError, ConnectionError):  # The service refused it before all was sent.
             await kinds[turn % len(kinds)](session, url)
         await asyncio.sleep(pause)
 
@@ -69,7 +69,7 @@ def hostile(url: str, pause: float) -> Callable[[aiohttp.ClientSession], Awaitab
 
 @contextmanager
 def flooding(url: str, kind: str, seconds: float) -> Iterator[None]:
-    """Flood the service from a process of its own meanwhile."""
+    """Flood the service from another process inside the context."""
     with subprocess.Popen([sys.executable, "-m", "bench.floods", url, kind, str(seconds)]) as process:
         try:
             yield
@@ -78,7 +78,7 @@ def flooding(url: str, kind: str, seconds: float) -> Iterator[None]:
 
 
 def measure(engine: str, seconds: float) -> dict[str, object]:
-    """Latencies in milliseconds, the cases in turns."""
+    """Latencies in milliseconds; the cases alternate."""
     picture = portrait()
     outcomes: dict[str, list[Outcome]] = {"alone": [], "beside batches": [], "steady": [], "beside hostile": []}
     outcomes |= {f"beside {kind}": [] for kind in FLOODS}

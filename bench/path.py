@@ -1,9 +1,9 @@
-"""The way of one portrait through the service: the files of `app/` that it passes, and the calls in each.
+"""Trace one portrait through the service: the files of `app/` that it uses, and the calls in each.
 
     python -m bench.path
 
-Sends one `POST /predict` to the application, warm, on the litert engine, as a server would, and counts with
-`sys.setprofile`: each call of a function of `app/`, and each time that a coroutine or a generator goes on.
+It sends one `POST /predict` to the warmed-up application on the litert engine, as a server would. It counts with
+`sys.setprofile` each call of a function of `app/`, and each time that a coroutine or a generator resumes.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ APP = Path(__file__).resolve().parent.parent / "app"
 
 
 class Profile:
-    """Counts calls by file and function, in all threads that start later, while it is on."""
+    """Counts calls by file and function while it is on, in this thread and all threads that start later."""
 
     def __init__(self) -> None:
         self.on = False
@@ -46,7 +46,7 @@ class Profile:
 
 
 def measure() -> Profile:
-    """The profile of the third portrait; the ones before load what is loaded once."""
+    """Profile the third portrait; the first two warm up the application."""
     profile = Profile()
     picture = portrait()
 
@@ -57,7 +57,7 @@ def measure() -> Profile:
             for number in range(3):
                 profile.on = number == 2
                 (await client.post("http://service/predict", content=picture)).raise_for_status()
-            await asyncio.sleep(0.2)  # The line of the log is written a moment later.
+            await asyncio.sleep(0.2)  # The log line is written a moment later.
             profile.on = False
 
     try:
@@ -69,7 +69,7 @@ def measure() -> Profile:
 
 
 def main() -> None:
-    """Print the calls, file by file, and both sums."""
+    """Print the calls by file, and the totals of files and calls."""
     profile = measure()
     for file, count in profile.by_file().most_common():
         functions = ", ".join(

@@ -1,4 +1,4 @@
-"""The pictures that the benchmarks send, made from public-domain portraits that libraries ship."""
+"""Makes the pictures that the benchmarks send, from public-domain portraits that libraries ship."""
 
 from functools import cache
 from io import BytesIO
@@ -26,7 +26,7 @@ def portrait() -> bytes:
 
 
 def photo() -> bytes:
-    """A photo of 12 megapixels, 4000x3000, with one face, and the noise that makes such files large."""
+    """A photo of 12 megapixels, 4000x3000, with one face and the noise that makes such files large."""
     return _jpeg(_placed((3000, 4000), [(people()[1], 1200, 500, 1800)]))
 
 
@@ -46,7 +46,7 @@ PICTURES = {"portrait": portrait, "photo": photo, "group": group, "frame": frame
 
 
 def _placed(shape: tuple[int, int], people: list[tuple[Pixels, int, int, int]]) -> Pixels:
-    """Portraits, each at x, y and with a width, on a gradient with fine noise: uint8 [H, W, 3]."""
+    """Place portraits, each at x, y with a width, on a gradient with fine noise: uint8 [H, W, 3]."""
     random = np.random.default_rng(0)
     height, width = shape
     canvas = np.linspace(90, 170, width, dtype=np.float32)[None, :, None] + np.zeros((height, 1, 3), np.float32)

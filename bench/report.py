@@ -1,4 +1,4 @@
-"""Results as text, as the tables of the documents, and as a plot."""
+"""Formats the results as text, as the tables of the documents, and as a plot."""
 
 import platform
 from pathlib import Path
@@ -14,7 +14,7 @@ ENGINES = ("keras", "litert")
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures were measured on."""
+    """The machine of the measurement."""
     names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     return {
         "processor": names[0] if names else platform.machine(),
@@ -25,7 +25,7 @@ def machine() -> dict[str, str | int]:
 
 
 def rows(results: Results) -> list[tuple[str, dict[str, str], str]]:
-    """What the service is judged by: name, cell of each engine, what it must reach (keras; litert)."""
+    """Rows of the main table: name, cell of each engine, aim (keras; litert)."""
     services = results["services"]
     textbook = services["textbook"]
     found = results["detection"]["share of full size's faces found too"]
@@ -78,7 +78,7 @@ def rows(results: Results) -> list[tuple[str, dict[str, str], str]]:
 
 
 def headline(results: Results) -> str:
-    """What README.md says of the speed: every service in absolute figures."""
+    """The table of speeds in README.md: every service in absolute figures."""
     services = results["services"]
 
     def row(name: str, cell: Any) -> str:
@@ -102,7 +102,7 @@ def headline(results: Results) -> str:
 
 
 def table(results: Results) -> str:
-    """What bench/README.md says: ratios to the textbook service."""
+    """The table in bench/README.md: ratios to the textbook service."""
     lines = ["| Against the textbook service | keras | litert | Aim |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {name} | {cells.get('keras', '')} | {cells.get('litert', '')} | {aim} |"
@@ -112,7 +112,7 @@ def table(results: Results) -> str:
 
 
 def text(results: Results) -> str:
-    """Everything that was measured."""
+    """All results as text."""
     lines = [", ".join(f"{name} {value}" for name, value in results["machine"].items())]
     for name, one in results["services"].items():
         lines.append(f"\n{name}: ready in {one['ready']:.1f} s, {one['resident MB']:.0f} MB resident")
@@ -139,7 +139,7 @@ def text(results: Results) -> str:
 
 
 def draw(results: Results, path: Path) -> None:
-    """Throughput by picture and service, on a logarithmic axis."""
+    """Plot the throughput by picture and service, on a logarithmic axis."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     services = results["services"]

@@ -1,4 +1,4 @@
-"""A dozen small picture files that fuzzing starts from, one for each kind that the decoder knows."""
+"""Makes a dozen small picture files as seeds for fuzzing, one for each kind that the decoder knows."""
 
 from io import BytesIO
 

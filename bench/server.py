@@ -1,4 +1,4 @@
-"""Services under test, each in a process of its own."""
+"""Runs the services under test, each in its own process."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ START_LIMIT = 180
 
 
 def free_port() -> int:
-    """A port that nothing listens on at the moment."""
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -30,19 +30,19 @@ def free_port() -> int:
 
 
 def titled(start: str, under: int | None = None) -> list[psutil.Process]:
-    """Processes that a process has started, this one when None, whose command lines start with the given words; Ray
-    gives its own such titles.
+    """Descendants of a process (this one when None) whose command lines start with the given words. Ray sets such
+    titles for its own processes.
     """
     found = []
     for process in psutil.Process(under).children(recursive=True):
-        with suppress(psutil.Error):  # It has ended meanwhile.
+        with suppress(psutil.Error):  # The process has ended.
             if " ".join(process.cmdline()).startswith(start):
                 found.append(process)
     return found
 
 
 class Server:
-    """A running service; a context manager that ends it."""
+    """A running service, as a context manager that starts and stops it."""
 
     def __init__(self, name: str) -> None:
         """Args: `name` is `textbook`, or the engine of the service: `keras`, `litert`."""
@@ -79,12 +79,12 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Process id."""
         return self._process.pid
 
     @property
     def resident_megabytes(self) -> float:
-        """Resident memory of the process and its children."""
+        """Resident memory of the process and its descendants."""
         process = psutil.Process(self._process.pid)
         return float(sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))) / 1e6
 

@@ -1,8 +1,8 @@
-"""Many requests, good and hostile, on one service: what it holds on to.
+"""Send many good and hostile requests to one service, and watch for leaks.
 
     python -m bench.soak --requests 20000
 
-Prints a line for each thousand: resident memory, file descriptors and threads of the service.
+It prints the service's resident memory, file descriptors and threads after each thousand requests.
 """
 
 import argparse
@@ -24,11 +24,11 @@ HOSTILE = 0.3
 """Share of hostile requests."""
 
 LARGE = 0.005
-"""Share of pictures of 49 megapixels."""
+"""Share of requests with pictures of 49 megapixels."""
 
 
 async def soak(server: Server, count: int, every: int) -> None:
-    """Send `count` requests, and print how the service fares after each `every`."""
+    """Send `count` requests, and print the state of the service after each `every`."""
     kinds: tuple[list[bytes | Send], ...] = (
         [portrait(), frame(), group()],
         [*requests()],
@@ -49,7 +49,7 @@ async def soak(server: Server, count: int, every: int) -> None:
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
         await asyncio.gather(*(worker(session) for _ in range(WORKERS)))
-    await asyncio.sleep(6)  # Idle connections are closed by then.
+    await asyncio.sleep(6)  # Idle connections close within this time.
     print(f"at rest: {_state(server)}")
 
 
@@ -58,7 +58,7 @@ async def _one(session: aiohttp.ClientSession, url: str, request: bytes | Send) 
         try:
             status = await request(session, url)
         except (aiohttp.ClientError, ConnectionError):
-            return  # The service hung up on a body that it had refused already.
+            return  # The service closed the connection on a body that it had refused.
         if status not in REFUSED:
             raise RuntimeError(f"a hostile request was answered with {status}")
         return

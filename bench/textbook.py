@@ -1,6 +1,6 @@
-"""The service as tutorials write it, to compare with: everything inside one `async def`, nothing tuned.
+"""Serve the textbook implementation for comparison: everything inside one `async def`, nothing tuned.
 
-Same model file, same cascade, same answer for the largest face.
+It has the same model file, the same cascade, and the same answer for the largest face.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from app.settings import Settings
 
 
 def create_app() -> FastAPI:
-    """The textbook service: `POST /predict` and `GET /readyz`."""
+    """Make the textbook service: `POST /predict` and `GET /readyz`."""
     settings = Settings()
     app = FastAPI()
     model = keras.models.load_model(settings.model_path, compile=False)

@@ -1,4 +1,4 @@
-"""What the test modules share besides fixtures: pictures, a model that does what it is told, running services."""
+"""Helps the tests besides fixtures: makes pictures, a scripted model and running services."""
 
 import subprocess
 import threading
@@ -30,13 +30,13 @@ from bench.server import free_port
 ROOT = Path(__file__).resolve().parent.parent
 
 INTERRUPTIBLE = ("env", "--default-signal=INT")
-"""Put before a command that is to be interrupted: what a shell runs in the background ignores that."""
+"""Prefix of a command that a test interrupts; commands in the background of a shell ignore interrupts otherwise."""
 
 Pixels = NDArray[np.uint8]
 
 
 def encoded(image: Pixels | Image.Image, format: str = "PNG", **options: object) -> bytes:
-    """A picture as a file's bytes."""
+    """Encode a picture as a file."""
     stream = BytesIO()
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     picture.save(stream, format, **options)
@@ -70,13 +70,13 @@ def bilevel_bomb() -> bytes:
 
 
 def pixels_of(colour: str, drawing: Pixels) -> NDArray[np.intp]:
-    """Row and column of the pixels that have a colour: [N, 2]."""
+    """Rows and columns of the pixels with a colour: [N, 2]."""
     wanted = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
     return np.argwhere((drawing == wanted).all(axis=2))
 
 
 def predict(http: httpx2.Client, data: bytes) -> dict[str, Any]:
-    """What /predict answers to a picture with a face."""
+    """The answer of /predict to a picture with a face."""
     answer = http.post("/predict", files={"file": ("photo", data)})
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
@@ -84,7 +84,7 @@ def predict(http: httpx2.Client, data: bytes) -> dict[str, Any]:
 
 
 def check_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document of an answer, which must be one."""
+    """Check that an answer is a valid problem document, and return it."""
     body: dict[str, Any] = answer.json()
     assert (answer.status_code, body["status"], body["code"]) == (status, status, code)
     assert answer.headers["content-type"] == "application/problem+json"
@@ -96,7 +96,7 @@ def check_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, 
 
 
 class Moody:
-    """A model without a network, that keeps what it sees and raises what it is told to."""
+    """A fake model: it records its input, raises `mood` if set, and otherwise answers the fourth label."""
 
     def __init__(self) -> None:
         self.card: Card = read_card(Settings().model_path)
@@ -111,16 +111,16 @@ class Moody:
 
 
 def parts(model: Model | None = None, **options: Any) -> Parts:
-    """The real detector, and a model behind a real backend, whose options those of `LocalBackend` are."""
+    """The real detector, and a model behind a real `LocalBackend` with the given options."""
     backend = LocalBackend(model or Moody(), **{"max_queued": 256} | options)
     return Parts(load_detector(Settings()), backend)
 
 
 @contextmanager
 def serving(app: FastAPI, port: int = 0, **settings: Any) -> Iterator[str]:
-    """The address of `app` behind a real server in a thread; `settings` are those of `http_protocol`.
+    """Serve `app` in a thread with a real server, and yield its URL; `settings` are those of `http_protocol`.
 
-    Args: `port` is a free one when 0.
+    Args: `port` 0 picks a free port.
     """
     times: dict[str, Any] = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
     config = uvicorn.Config(

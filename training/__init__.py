@@ -1,1 +1,1 @@
-"""Training, evaluation and export of the expression classifier. Never imported by the service."""
+"""Trains, evaluates and exports the expression classifier. The service never imports this package."""

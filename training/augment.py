@@ -1,8 +1,7 @@
-"""Augmentation in batch on tensors.
+"""Augments batches of faces on tensors.
 
-Random numbers are drawn outside (`draw`, NumPy, keyed by seed and step), so that a resumed run sees exactly the
-pictures that an unbroken one would have seen, on every backend; the pixels are moved on the accelerator (`Augment`, one
-resample).
+`draw` draws the random numbers with NumPy, keyed by seed and step, so that a resumed run sees exactly the same pictures
+as an uninterrupted one, on every backend. `Augment` changes the pixels on the accelerator, with one resample.
 """
 
 from typing import Any
@@ -38,12 +37,12 @@ def draw(seed: int, step: int, count: int, strength: float = 1.0) -> dict[str, N
     Returns:
         `affine` float32 [N, 8]: output pixel -> input pixel, as `keras.ops.image.affine_transform` takes it: rotation
         within 17 degrees, scale within 20 %, shift within 7 % of the side, mirrored half of the time;
-        `tone` float32 [N, 2]: gain around mid grey and offset, within 25 % and 0.1; a fifth of the pictures each have
-        less contrast (down to 35 %) and less light (down to 20 %);
-        `noise` float32 [N, 48, 48]: added to the pixels that the face had before it was enlarged, of a standard
+        `tone` float32 [N, 2]: gain around mid grey and offset, within 25 % and 0.1; a fifth of the pictures have less
+        contrast (down to 35 %), and a fifth less light (down to 20 %);
+        `noise` float32 [N, 48, 48]: noise at the resolution of the face before it was enlarged, with a standard
         deviation up to 0.08 in 30 % of the pictures;
-        `erase` float32 [N, 5]: top, bottom, left, right in pixels and the grey put there (an empty rectangle for 60 %
-        of the pictures).
+        `erase` float32 [N, 5]: top, bottom, left and right of a rectangle in pixels, and its grey (an empty rectangle
+        for 60 % of the pictures).
     """
     random = np.random.default_rng((seed, step))
     angle = np.deg2rad(random.uniform(-ROTATION, ROTATION, count)) * strength
@@ -80,7 +79,7 @@ def draw(seed: int, step: int, count: int, strength: float = 1.0) -> dict[str, N
 
 @keras.saving.register_keras_serializable("training")
 class Augment(keras.layers.Layer):  # type: ignore[misc]
-    """Apply what `draw` drew: `luma` uint8 [N, 96, 96] -> float32 [N, 96, 96, 3] in [0, 1]."""
+    """Apply the augmentation from `draw`: `luma` uint8 [N, 96, 96] -> float32 [N, 96, 96, 3] in [0, 1]."""
 
     def call(self, inputs: dict[str, Any]) -> Any:
         images = ops.cast(inputs["luma"], "float32")[..., None] / 255.0
@@ -100,12 +99,12 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _moved(images: Any, affine: Any) -> Any:
-    """Bilinear resample of float32 [N, H, W, 1], the edge repeated outside; `affine` as `draw` gives it."""
+    """Resample float32 [N, H, W, 1] bilinearly and repeat the edge outside; `affine` is as in `draw`."""
     if not on_torch(images):
         return ops.image.affine_transform(
             images, affine, interpolation="bilinear", fill_mode="nearest", data_format="channels_last"
         )
-    # Keras moves one picture after the other on PyTorch, which takes ten times as long.
+    # On PyTorch Keras transforms one picture after the other, which takes ten times as long.
     height, width = images.shape[1:3]
     y, x = ops.arange(height, dtype="float32")[None, :, None], ops.arange(width, dtype="float32")[None, None, :]
     a, b, right, c, d, down = (affine[:, i, None, None] for i in range(6))

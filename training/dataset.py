@@ -1,8 +1,8 @@
-"""FER-2013 in the forms its users have it -> arrays in the service's label order.
+"""Loads FER-2013 in its usual formats into arrays in the service's label order.
 
-Reads Kaggle's `fer2013.csv`, folders of `<label>/<picture>`, and `.npz` files that carry the FER+ votes row by row.
-In a folder, pictures of 48x48 pixels are crops, as Kaggle's are; any other picture is a photograph, whose largest face
-is cut out as the service would. Knows nothing about networks or augmentation.
+It reads Kaggle's `fer2013.csv`, folders of `<label>/<picture>`, and `.npz` files with the FER+ votes row by row.
+In a folder, pictures of 48x48 pixels are crops, like Kaggle's. Any other picture is a photograph; its largest face is
+cropped as in the service.
 """
 
 import csv
@@ -30,7 +30,7 @@ VOTE_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust",
 
 NOT_A_FACE = 9
 CLEAR_VOTES = 7
-"""FER+ votes, of ten, for a face's own label from which its expression counts as clear."""
+"""Threshold for a clear expression: FER+ votes, of ten, for the face's own label."""
 
 _VOTE_LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not a face")
 _TO_SERVICE_ORDER = np.array([LABELS.index(name) for name in KAGGLE_ORDER], dtype=np.int64)
@@ -43,7 +43,7 @@ class Rows:
     Attributes:
         pixels: uint8 [N, 48, 48], grey, 0..255.
         labels: int64 [N], index into `app.emotions.LABELS`.
-        votes: uint8 [N, 10], FER+ crowd votes, or None where the source has none.
+        votes: uint8 [N, 10], FER+ crowd votes, or None if the source has none.
         missed: labelled photographs in which no face was found; they have no row.
     """
 
@@ -68,7 +68,7 @@ def load(*sources: Path | str, usage: str | None = None) -> Rows:
         usage: for a CSV, the value of its Usage column to keep (Training, PublicTest, PrivateTest); all when None.
 
     Raises:
-        ValueError: a source is of no known form, or holds no row.
+        ValueError: a source has no known format, or there is no row.
     """
     parts = [_load_one(Path(source), usage) for source in sources]
     votes = [part.votes for part in parts if part.votes is not None]
@@ -84,7 +84,7 @@ def load(*sources: Path | str, usage: str | None = None) -> Rows:
 
 
 def usable(rows: Rows) -> Rows:
-    """Drop what teaches nothing: blank pictures, and rows where five or more voters saw no face."""
+    """Drop useless rows: blank pictures, and rows where five or more voters saw no face."""
     keep = rows.pixels.reshape(len(rows), -1).std(axis=1) > 0
     if rows.votes is not None:
         keep &= rows.votes[:, NOT_A_FACE] < 5
@@ -107,7 +107,7 @@ def vote_targets(rows: Rows) -> NDArray[np.float32]:
 
 
 def crowd_labels(rows: Rows) -> NDArray[np.int64]:
-    """int64 [N]: the label with most FER+ votes, or -1 where that is no single one of the seven."""
+    """int64 [N]: the label with most FER+ votes, or -1 if there is a tie or it is not one of the seven."""
     if rows.votes is None:
         return np.full(len(rows), -1, np.int64)
     top = rows.votes.max(axis=1, keepdims=True)
@@ -117,7 +117,7 @@ def crowd_labels(rows: Rows) -> NDArray[np.int64]:
 
 
 def clear(rows: Rows) -> NDArray[np.bool_]:
-    """bool [N]: the faces whose own label at least `CLEAR_VOTES` FER+ voters chose."""
+    """bool [N]: whether at least `CLEAR_VOTES` FER+ voters chose the face's own label."""
     if rows.votes is None:
         return np.zeros(len(rows), np.bool_)
     column = np.array([_VOTE_LABELS.index(name) for name in LABELS])
@@ -125,13 +125,13 @@ def clear(rows: Rows) -> NDArray[np.bool_]:
 
 
 def fingerprints(rows: Rows) -> NDArray[np.uint64]:
-    """uint64 [N]: the first eight bytes of each picture's SHA-256, which tell copies apart without the pictures."""
+    """uint64 [N]: the first eight bytes of each picture's SHA-256, which identify copies without the pictures."""
     digests = [hashlib.sha256(face.tobytes()).digest()[:8] for face in rows.pixels]
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
 def seen_path(model: Path) -> Path:
-    """Where the fingerprints of a model's training pictures lie."""
+    """Path of the fingerprints of a model's training pictures."""
     return model.with_suffix(".seen.npy")
 
 
@@ -142,7 +142,7 @@ def read_seen(model: Path) -> NDArray[np.uint64] | None:
 
 
 def luma(rows: Rows) -> NDArray[np.uint8]:
-    """The service's own preprocessing of every row: uint8 [N, 96, 96]."""
+    """Enlarge every row as the service's preprocessing does: uint8 [N, 96, 96]."""
     return np.stack([enlarge(face) for face in rows.pixels])
 
 

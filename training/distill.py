@@ -1,7 +1,6 @@
-"""Teachers: finished networks whose averaged opinion becomes the student's target.
+"""Averages the answers of finished teacher networks, as targets for a student (Hinton et al. 2015).
 
-Source: Hinton et al. 2015. On the very view that the student sees (Beyer et al. 2022), or on the unchanged face while
-the student sees a changed one (Xie et al. 2020). Knows nothing about optimizers or data files.
+The teachers see the student's augmented view (Beyer et al. 2022), or the unchanged face (Xie et al. 2020).
 """
 
 from pathlib import Path
@@ -29,12 +28,12 @@ class Teachers:
         ]
 
     def probabilities(self, faces: Any) -> NDArray[np.float32]:
-        """float32 [N, 96, 96, 3] in [0, 1] -> float32 [N, 7] whose rows sum to 1."""
+        """Averaged answers: float32 [N, 96, 96, 3] in [0, 1] -> float32 [N, 7]; rows sum to 1."""
         parts = [ops.softmax(one.predict_on_batch(faces)["expression"]) for one in self._networks]
         return np.asarray(ops.convert_to_numpy(sum(parts) / len(parts)), np.float32)
 
     def opinions(self, luma: NDArray[np.uint8], batch: int = 128) -> NDArray[np.float32]:
-        """uint8 [N, 96, 96] -> float32 [N, 7]: of each face as it is and mirrored, averaged."""
+        """Answers averaged over each face and its mirror image: uint8 [N, 96, 96] -> float32 [N, 7]."""
         parts = []
         for start in tqdm(range(0, len(luma), batch), desc="teachers", disable=None):
             faces = model_input(luma[start : start + batch])

@@ -1,8 +1,8 @@
-"""Measure an exported model on labelled faces. Every figure that the project quotes is printed by this.
+"""Measure an exported model on labelled faces. This command prints every figure that the project quotes.
 
     python -m training.evaluate --model models/emotion_vgg16.keras --data public_test.npz --plots pictures
 
-Takes FER-2013 in its usual forms, or a folder of `<label>/<photograph>`, whose faces are found first.
+It takes FER-2013 in its usual formats, or a folder of `<label>/<photograph>`, in which it detects the faces first.
 """
 
 import argparse
@@ -27,25 +27,25 @@ Classify = Callable[[NDArray[np.float32]], Probabilities]
 BINS = 15
 BATCH = 16
 PART = 4
-"""Robustness, and what detection costs, are measured on every fourth face: the command takes minutes on two cores."""
+"""Robustness and accuracy through detection use every fourth face, so that they take minutes on two cores."""
 
 HARD = tuple(label for label in LABELS if label not in ("happy", "neutral", "surprise"))
-"""Labels that are rare or often mistaken, of which accuracy says little."""
+"""Labels that are rare or often confused; overall accuracy says little about them."""
 
 
 def classifier(model: keras.Model) -> Classify:
-    """Crops, float32 [N, 96, 96, 3] in [0, 1], -> float32 [N, 7]."""
+    """Make a function that classifies crops: float32 [N, 96, 96, 3] in [0, 1] -> float32 [N, 7]."""
     model = pruned_network(model)
     return lambda crops: np.asarray(model.predict(crops, batch_size=BATCH, verbose=0), np.float32)
 
 
 def predictor(classify: Classify) -> Predict:
-    """Rows -> float32 [N, 7]: what `classify` answers to them, through the service's preprocessing."""
+    """Make a function that classifies rows through the service's preprocessing: rows -> float32 [N, 7]."""
     return lambda rows: classify(model_input(dataset.luma(rows)))
 
 
 def figures(name: str, probabilities: Probabilities, rows: dataset.Rows, card: Card) -> Figures:
-    """Every figure of one set; `probabilities` float32 [N, 7] are the model's answers to `rows`."""
+    """Compute every figure of one set; `probabilities`, float32 [N, 7], are the model's answers to `rows`."""
     labels = rows.labels
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     top = probabilities.argmax(axis=1)
@@ -92,13 +92,13 @@ def wilson(successes: int, count: int, z: float = 1.959964) -> tuple[float, floa
 
 
 def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """The probabilities that the same logits give when they are divided by `temperature`."""
+    """The probabilities from the same logits divided by `temperature`."""
     powers = np.maximum(probabilities, np.float32(1e-30)).astype(np.float64) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> list[CalibrationBin]:
-    """Confidence and accuracy in equal-width bins of the top probability; empty bins are left out."""
+    """Confidence and accuracy in equal-width bins of the top probability, without empty bins."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
@@ -113,13 +113,13 @@ def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> list
 
 
 def calibration_error(probabilities: Probabilities, labels: NDArray[np.int64]) -> float:
-    """Expected calibration error: the bins' mean gap, weighted by their faces (Guo et al. 2017)."""
+    """Expected calibration error: mean gap of the bins, weighted by their faces (Guo et al. 2017)."""
     bins = calibration(probabilities, labels)
     return sum(abs(one.accuracy - one.confidence) * one.count for one in bins) / len(labels)
 
 
 def plausible_sets(probabilities: Probabilities, plausible_from: float) -> NDArray[np.bool_]:
-    """bool [N, 7]: labels at or above the threshold, and always the top one; as the service answers."""
+    """bool [N, 7]: labels at or above the threshold, and always the top one, as in the service's answers."""
     plausible = probabilities >= plausible_from
     plausible[np.arange(len(plausible)), probabilities.argmax(axis=1)] = True
     return plausible
@@ -128,7 +128,7 @@ def plausible_sets(probabilities: Probabilities, plausible_from: float) -> NDArr
 def evaluate(
     probabilities: Probabilities, rows: dataset.Rows, seen: NDArray[np.uint64] | None, card: Card, name: str
 ) -> dict[str, Figures]:
-    """Figures of `rows` and, where some of them are copies of `seen` training pictures, of the others."""
+    """Figures of all `rows`. If some are copies of `seen` training pictures, also of the others."""
     result = {name: figures(name, probabilities, rows, card)}
     own = np.flatnonzero(~np.isin(dataset.fingerprints(rows), [] if seen is None else seen))
     if 0 < len(own) < len(rows):
@@ -138,7 +138,7 @@ def evaluate(
 
 
 def measure_robustness(predict: Predict, rows: dataset.Rows, name: str) -> Robustness:
-    """Accuracy under each corruption, and whether other forms of the same face get the same answer."""
+    """Measure accuracy under each corruption, and how often other forms of a face get the same answer."""
     part = rows.take(slice(None, None, PART))
     plain = predict(part).argmax(axis=1)
     changes = {**robustness.CORRUPTIONS, **robustness.FORMS}
@@ -194,7 +194,7 @@ def report_robustness(one: Robustness) -> str:
 
 
 def measure_served(classify: Classify, rows: dataset.Rows) -> list[Served]:
-    """Accuracy through detection, on a part of the rows."""
+    """Measure accuracy through detection on a part of the rows."""
     return served.measure(classify, rows.take(slice(None, None, PART)))
 
 

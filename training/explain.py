@@ -1,12 +1,13 @@
-"""Compare explanations: does what they mark decide the answer?
+"""Compare explanation methods: do the pixels that they mark decide the answer?
 
     python -m training.explain --photos DIR
     python -m training.explain --data public_test.npz --part 10
 
-Deletion and insertion (Petsiuk et al. 2018): the pixels of each face are ranked by the heat for its top label. They are
-taken out in that order, in twenty steps, and give way to a strongly blurred copy of the face; or put into that copy in
-that order. Of a good explanation, the mean of the label's probability over the steps is low in the first case and high
-in the second. Occlusion, which the service uses, is compared with Grad-CAM (Selvaraju et al. 2017) and with chance.
+Deletion and insertion (Petsiuk et al. 2018): the pixels of each face are ranked by the heat for its top label. Deletion
+replaces them in that order, in twenty steps, with those of a strongly blurred copy of the face. Insertion puts them
+into that copy in that order. With a good explanation, the label's mean probability over the steps is low for deletion
+and high for insertion. Occlusion, which the service uses, is compared with Grad-CAM (Selvaraju et al. 2017) and with
+chance.
 """
 
 import argparse
@@ -33,19 +34,19 @@ from training import dataset
 STEPS = 20
 
 GRAD_CAM_LAYER = "block5_conv3"
-"""The layer whose activations Grad-CAM weighs, the last convolution."""
+"""Layer whose activations Grad-CAM weighs: the last convolution."""
 
 Floats = NDArray[np.float32]
 Explain = Callable[[Floats, int], Floats]
-"""A crop, float32 [96, 96, 3], and a label's number -> float32 [m, n], evidence for it above zero."""
+"""A crop, float32 [96, 96, 3], and a label's index -> float32 [m, n]; values above zero are evidence for the label."""
 
 
 class Areas(NamedTuple):
-    """How one explanation did.
+    """Results of one method.
 
     Attributes:
         deletion, insertion: float32 [N], areas under the curves of each face, 0 to 1.
-        blank: bool [N], faces of which nothing is marked as evidence for their top label.
+        blank: bool [N], faces without any evidence for their top label.
     """
 
     deletion: Floats
@@ -54,12 +55,12 @@ class Areas(NamedTuple):
 
 
 def occlusion(classifier: Classifier) -> Explain:
-    """The service's own explanation."""
+    """The service's method."""
     return lambda crop, label: evidence(classifier.predict(occluded(crop)), label)
 
 
 def grad_cam(network: keras.Model) -> Explain:
-    """Grad-CAM of the label's log-probability, without the paper's last step, dropping what is below zero.
+    """Grad-CAM of the label's log-probability; unlike in the paper, values below zero are kept.
 
     Args:
         network: a plain chain of layers, on the TensorFlow backend.
@@ -89,14 +90,14 @@ def chance(seed: int = 0) -> Explain:
 
 
 def mixtures(face: Floats, heat: Floats) -> Floats:
-    """A face whose hottest pixels are taken out, and its blurred copy with those pixels put in.
+    """The face with its hottest pixels blurred, and the blurred face with those pixels restored.
 
     Args:
         face: float32 [H, W, 3].
         heat: float32 [m, n], enlarged to the face.
 
     Returns:
-        float32 [2, STEPS + 1, H, W, 3]: with none of the pixels changed first, and all of them last.
+        float32 [2, STEPS + 1, H, W, 3]: the first step changes no pixel, the last one all of them.
     """
     height, width = face.shape[:2]
     fine = cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -108,13 +109,13 @@ def mixtures(face: Floats, heat: Floats) -> Floats:
 
 
 def measure(classifier: Classifier, faces: Floats, explain: Explain, name: str = "") -> Areas:
-    """Explain the top label of each face, and take the areas under both curves.
+    """Explain the top label of each face, and measure the areas under both curves.
 
     Args:
-        classifier: whose probabilities are meant.
+        classifier: gives the probabilities.
         faces: float32 [N, 96, 96, 3] in [0, 1].
         explain: the method.
-        name: shown with the progress.
+        name: label of the progress bar.
     """
     labels = classifier.predict(faces).argmax(axis=1)
     areas, blank = [], []
@@ -128,13 +129,13 @@ def measure(classifier: Classifier, faces: Floats, explain: Explain, name: str =
 
 
 def compare(classifier: Classifier, network: keras.Model, faces: Floats) -> dict[str, Areas]:
-    """What each method reaches; see `measure` and `grad_cam`."""
+    """Measure each method; see `measure` and `grad_cam`."""
     methods = {"occlusion": occlusion(classifier), "Grad-CAM": grad_cam(network), "chance": chance()}
     return {name: measure(classifier, faces, method, name) for name, method in methods.items()}
 
 
 def report(results: dict[str, Areas]) -> str:
-    """The figures as a table of Markdown."""
+    """The results as a Markdown table."""
     count = len(results["chance"].deletion)
     gains = {name: areas.insertion - areas.deletion for name, areas in results.items()}
     lines = [
@@ -152,7 +153,7 @@ def report(results: dict[str, Areas]) -> str:
 
 
 def photographed(folder: Path) -> Floats:
-    """Every face that the service finds in the pictures of a folder: float32 [N, 96, 96, 3] in [0, 1]."""
+    """Crop every face that the service finds in the pictures of a folder: float32 [N, 96, 96, 3] in [0, 1]."""
     settings = Settings()
     detector = load_detector(settings)
     crops: list[Floats] = []

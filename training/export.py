@@ -1,11 +1,11 @@
-"""Turn a finished training run into the model that is served: fold BatchNorm and temperature, write file and card.
+"""Turn a finished training run into the served model: fold BatchNorm and temperature, write the file and its card.
 
     python -m training.export --run runs/full --data public_test.npz --training training_*.npz --version 2.0.0
     python -m training.export --data public_test.npz --version 2.0.1 --test emotion_vgg16-2.0.0.json
 
 The temperature and both thresholds are fitted on the given rows, which must be PublicTest, never the test set. Without
-`--run` the weights, thresholds and variants stay as they are; what the card says is measured again. `--test` is what
-`python -m training.evaluate --name PrivateTest --json` printed for the version in the file's name.
+`--run` the weights, thresholds and variants stay as they are, and only the card's figures are measured again. `--test`
+is the output of `python -m training.evaluate --name PrivateTest --json` for the version in the file's name.
 """
 
 import argparse
@@ -28,8 +28,9 @@ PLAUSIBLE_COVERAGE = 0.9
 CALIBRATION_FACES = 300
 
 FLOAT_IN_INT8 = ("block1_", "block2_conv1", "Identity")
-"""What the int8 form computes in float32: up to the second block's first convolution, where a few channels carry the
-whole picture, and the logits. That is a hundredth of the arithmetic and most of the answers that rounding changed."""
+"""Layers that the int8 variant computes in float32: the logits, and all layers up to the second block's first
+convolution, where a few channels carry the whole picture. They are a hundredth of the arithmetic, but rounding them
+caused most of the changed answers."""
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -40,7 +41,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
 
 def fit_certain(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The lowest confidence, to two digits, from which at least 85 % of the answers are right."""
+    """The lowest confidence, to two digits, at or above which at least 85 % of the answers are right."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     for threshold in np.round(np.arange(0.3, 1.0, 0.01), 2):
         chosen = right[confidence >= threshold]
@@ -52,7 +53,7 @@ def fit_certain(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -
 def fit_plausible(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """Split-conformal threshold: the true label's probability is at or above it 90 % of the time (Sadinle et al. 2019).
 
-    Fitted on every second row; evaluation on the others tells whether it holds.
+    It is fitted on every second row; the evaluation on the other rows tells whether it holds.
     """
     scores = np.sort(probabilities[np.arange(len(labels)), labels][::2])
     rank = int(np.floor((len(scores) + 1) * (1 - PLAUSIBLE_COVERAGE)))
@@ -62,7 +63,7 @@ def fit_plausible(probabilities: NDArray[np.float32], labels: NDArray[np.int64])
 def export(
     run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, version: str, test: Path | None = None
 ) -> Card:
-    """Write the model, its card and its training pictures' fingerprints; returns the card, with all figures."""
+    """Write the model, its card and its training pictures' fingerprints; return the card with all figures."""
     trained = network.load(run)
     logits = trained.predict(model_input(dataset.luma(rows)), batch_size=evaluate.BATCH, verbose=0)["expression"]
     temperature = fit_temperature(logits, rows.labels)
@@ -90,7 +91,7 @@ def export(
 
 
 def measure(card: Card, rows: dataset.Rows, out: Path, test: Path | None) -> Card:
-    """Measure what the card says of a model file, and write it; returns the card."""
+    """Measure the card's figures for a model file, write the card and return it."""
     model = keras.models.load_model(out, compile=False)
     classify = evaluate.classifier(model)
     predict = evaluate.predictor(classify)
@@ -114,7 +115,7 @@ def measure(card: Card, rows: dataset.Rows, out: Path, test: Path | None) -> Car
 
 
 def pack(model: Path) -> None:
-    """Deflate a `.keras` file, in which Keras only stores, and leave the times out: the same weights, the same file."""
+    """Compress a `.keras` file, which Keras does not, without times: the same weights give the same file."""
     with ZipFile(model) as stored:
         members = {name: stored.read(name) for name in stored.namelist()}
     with ZipFile(model, "w", ZIP_DEFLATED, compresslevel=9) as packed:
@@ -123,7 +124,7 @@ def pack(model: Path) -> None:
 
 
 def write_int8(model: Path, training: dataset.Rows) -> None:
-    """Write the int8 form of a model file, which gives logits, calibrated on training faces. Needs TensorFlow."""
+    """Write the int8 variant of a model file, calibrated on training faces. It outputs logits. Needs TensorFlow."""
     import tensorflow as tf  # noqa: PLC0415
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
     from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415
@@ -159,7 +160,7 @@ def _measured(form: Classifier, rows: dataset.Rows, probabilities: NDArray[np.fl
 
 
 def _stages(run: Path) -> list[dict[str, Any]]:
-    """Flags of the run and of those that it started from, in order, without the paths of this machine."""
+    """Flags of the run and of the runs that it started from, in order, without local paths."""
     flags = json.loads((run / "flags.json").read_text())
     stages: list[dict[str, Any]] = []
     for start in filter(None, flags["start"].split(",")):

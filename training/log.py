@@ -1,4 +1,4 @@
-"""A run's log: `log.csv`, and the same for TensorBoard."""
+"""Logs a run to `log.csv` and TensorBoard."""
 
 import csv
 import time
@@ -10,7 +10,7 @@ from tensorboardX import SummaryWriter
 
 
 class RunLog:
-    """Appends to the log of a run's folder, so that a resumed run goes on in it."""
+    """Appends to the log in a run's folder, so that a resumed run continues it."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "log.csv"

@@ -1,8 +1,7 @@
-"""VGG16 in its two forms, and the weight surgery between networks.
+"""Builds VGG16 in its two forms, and converts weights between networks.
 
-The trained form has BatchNorm and two heads; the served form is plain VGG16: 13 convolutions in 5 blocks, then dense
-layers.
-Source of the topology: Simonyan and Zisserman 2014, configuration D.
+The trained form has BatchNorm and two heads. The served form is plain VGG16: 13 convolutions in 5 blocks, then dense
+layers. Source of the topology: Simonyan and Zisserman 2014, configuration D.
 """
 
 from collections.abc import Iterator
@@ -29,21 +28,21 @@ FULL = (64, 128, 256, 512, 512)
 """VGG16's channels in each block."""
 
 SLIM = (3, 64, 128, 256, 512)
-"""The widths of VGG16 one block later: what a network for half the resolution needs, a third of the cost."""
+"""VGG16's channels moved one block later; a network for half the resolution needs no more, at a third of the cost."""
 
 HIDDEN = {"fc1": 1024, "fc2": 1024, "fc3": 1024}
-"""Units of the hidden dense layers: three, as they stand in for a smaller network's last block (`shift_in`)."""
+"""Units of the three hidden dense layers, which replace a smaller network's last block (`shift_in`)."""
 
 HEADS = {"expression": len(LABELS), "votes": len(VOTE_NAMES)}
-"""Logits that a network in training gives: one for each label, and one for each name that FER+ voters chose."""
+"""Logits of a network in training: one per label, and one per name in the FER+ votes."""
 
 HALF_FILE = "network.npz"
-"""What a run of a network of half the resolution leaves."""
+"""Output file of a run at half the resolution."""
 
 EPSILON = 1e-5
 
 SHARP = np.outer([-1, 4, -1], [-1, 4, -1]).astype(np.float32) / 4
-"""With the mean of 2x2 pixels that follows it, this convolution undoes `app.vision.preprocess.enlarge`."""
+"""Kernel that undoes `app.vision.preprocess.enlarge`, together with the mean of 2x2 pixels that follows it."""
 
 _STEMS = {"expression": "fer", "votes": "ferplus"}
 _NORM_PARTS = ("gamma", "beta", "mean", "variance")
@@ -52,13 +51,13 @@ Floats = NDArray[np.float32]
 
 
 def on_torch(inputs: Any) -> bool:
-    """Whether PyTorch's own kernels can take `inputs` as they lie in memory, channels last."""
+    """Whether PyTorch's own kernels can take `inputs` in their memory layout, channels last."""
     return keras.backend.backend() == "torch" and bool(inputs.device.type != "meta")
 
 
 @keras.saving.register_keras_serializable("training")
 class Convolution(keras.layers.Conv2D):  # type: ignore[misc]
-    """3x3 convolution with a border of zeros, which Keras copies to channels first and back on PyTorch."""
+    """3x3 convolution with zero padding, without the copies to channels first and back that Keras makes on PyTorch."""
 
     def call(self, inputs: Any) -> Any:
         if not on_torch(inputs):
@@ -69,7 +68,7 @@ class Convolution(keras.layers.Conv2D):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("training")
 class Norm(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """BatchNorm, which Keras composes from elementwise operations in float32 on PyTorch; other backends fuse them."""
+    """BatchNorm with PyTorch's own kernel; on PyTorch Keras uses unfused elementwise operations in float32."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not on_torch(inputs):
@@ -89,7 +88,7 @@ class Norm(keras.layers.BatchNormalization):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("training")
 class Pool(keras.layers.MaxPooling2D):  # type: ignore[misc]
-    """Maximum of 2x2 pixels, which Keras copies to channels first on PyTorch."""
+    """Maximum of 2x2 pixels, without the copy to channels first that Keras makes on PyTorch."""
 
     def call(self, inputs: Any) -> Any:
         if not on_torch(inputs):
@@ -119,8 +118,8 @@ def trainable_vgg16(widths: tuple[int, ...] = FULL, precision: str = "float32", 
 
     Args:
         widths: channels of each of the five blocks.
-        precision: Keras dtype policy of all layers but the heads, whose logits are always float32.
-        dropout: share of the inputs of each dense layer that is dropped in training.
+        precision: Keras dtype policy of all layers except the heads, whose logits are always float32.
+        dropout: share of each dense layer's inputs that training drops.
     """
     inputs = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
     x = _features(inputs, widths, precision)
@@ -141,9 +140,9 @@ def half_resolution(
     Args:
         weights: .npz with `block*_conv*/kernel` (HWIO), `/bn_gamma`, `/bn_beta`, `/bn_mean`, `/bn_variance`, and
             `fer/kernel` [512, 7], `fer/bias`, `ferplus/kernel` [512, 9], `ferplus/bias`; a random start when empty.
-            Several files are averaged (after Wortsman et al. 2022): re-estimate BatchNorm afterwards.
+            Several files are averaged (after Wortsman et al. 2022); re-estimate BatchNorm afterwards.
         precision: as for `trainable_vgg16`.
-        dropout: share of the pooled features that is dropped in training.
+        dropout: share of the pooled features that training drops.
     """
     inputs = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
     x = layers.CenterCrop(44, 44, name="crop")(Halve(name="halve")(inputs))
@@ -162,7 +161,7 @@ def half_resolution(
 
 
 def save_half_resolution(network: keras.Model, path: Path) -> None:
-    """Write a network of `half_resolution` in the layout that it reads."""
+    """Write a network of `half_resolution` in the layout that `half_resolution` reads."""
     values = {}
     for _, _, convolution, norm in layer_names():
         (values[f"{convolution}/kernel"],) = network.get_layer(convolution).get_weights()
@@ -176,7 +175,7 @@ def save_half_resolution(network: keras.Model, path: Path) -> None:
 
 
 def half_weights(source: Path | str) -> Path | None:
-    """The weights of a network of half the resolution, by their file or their run's folder; None for another run."""
+    """Path of half-resolution weights, from their file or the folder of their run; None for another run."""
     path = Path(source)
     if path.suffix != ".npz":
         path /= HALF_FILE
@@ -184,7 +183,7 @@ def half_weights(source: Path | str) -> Path | None:
 
 
 def load(folder: Path, precision: str = "float32") -> keras.Model:
-    """The finished network of a run: BatchNorm, two heads of logits."""
+    """Load the finished network of a run, with BatchNorm and two heads of logits."""
     saved = keras.models.load_model(folder / "network.keras", compile=False)
     network = trainable_vgg16(widths_of(saved), precision)
     network.set_weights(saved.get_weights())
@@ -197,7 +196,7 @@ def widths_of(network: keras.Model) -> tuple[int, ...]:
 
 
 def plain_vgg16(widths: tuple[int, ...] = FULL) -> keras.Model:
-    """VGG16 as it is served: float32 [N, 96, 96, 3] in [0, 1] -> probabilities [N, 7] that sum to 1."""
+    """The served VGG16: float32 [N, 96, 96, 3] in [0, 1] -> probabilities [N, 7] that sum to 1."""
     inputs = x = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
     for block, position, convolution, _ in layer_names():
         x = layers.Conv2D(widths[block - 1], 3, padding="same", activation="relu", name=convolution)(x)
@@ -222,13 +221,13 @@ def gflop(plain: keras.Model) -> float:
 
 
 def channels(plain: keras.Model) -> dict[str, tuple[int, int]]:
-    """By layer of a served network: how many channels can change an answer, and how many there are."""
+    """For each layer of a served network: the number of channels that can change an answer, and of all channels."""
     alive = {layer.name: layer.bias.shape[0] for layer in pruned_network(plain).layers if layer.weights}
     return {layer.name: (alive[layer.name], layer.bias.shape[0]) for layer in plain.layers if layer.weights}
 
 
 def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:
-    """The plain VGG16 that computes what `network` computes in inference, its logits divided by `temperature`."""
+    """Fold `network` into a plain VGG16 with the same inference, and its logits divided by `temperature`."""
     plain = plain_vgg16(widths_of(network))
     for _, _, convolution, norm in layer_names():
         (kernel,) = network.get_layer(convolution).get_weights()
@@ -242,10 +241,9 @@ def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:
 
 
 def round_kernels(network: keras.Model) -> None:
-    """Fold BatchNorm's scale into the kernels and round all kernels to what bfloat16 can hold, in place.
+    """Fold BatchNorm's scale into the kernels and round all kernels to bfloat16 values, in place.
 
-    Float32 and bfloat16 then compute with the same kernels. BatchNorm is left with the biases alone: training may go on
-    only while it is frozen.
+    Float32 and bfloat16 then use the same kernels. BatchNorm keeps only the biases, so further training must freeze it.
     """
     for _, _, convolution, norm in layer_names():
         (kernel,) = network.get_layer(convolution).get_weights()
@@ -259,11 +257,11 @@ def round_kernels(network: keras.Model) -> None:
 
 
 def equalize(plain: keras.Model, faces: Floats) -> None:
-    """Bring every channel of a plain VGG16 to the same range, in place; its answers stay the same.
+    """Scale every channel of a plain VGG16 to the same range, in place; its answers stay the same.
 
-    ReLU and max-pooling pass a positive factor through, so one layer's channel can be scaled and the next layer's
-    weights for it divided. With one scale for a whole layer, int8 would otherwise spend its steps on the loudest
-    channel (after Nagel et al. 2019).
+    ReLU and max-pooling pass a positive factor through, so a layer's channel can be multiplied by it and the next
+    layer's weights for that channel divided by it. Otherwise int8, with one scale per layer, would spend its steps on
+    the channel with the largest range (after Nagel et al. 2019).
 
     Args:
         plain: from `plain_vgg16` or `fold`.
@@ -285,20 +283,21 @@ def equalize(plain: keras.Model, faces: Floats) -> None:
 
 
 def shift_in(network: keras.Model, weights: Path | str, faces: Floats) -> None:
-    """Start a SLIM network from a VGG16 that was trained at half the resolution, one block later.
+    """Start a SLIM network from a VGG16 that was trained at half the resolution; its blocks move one block later.
 
     At 96 px every structure is twice as large as at 48, so block k of the smaller network becomes block k + 1 here.
-    Block 1 becomes its downsampling: it undoes `app.vision.preprocess.enlarge`, such that the middle of the pool's
-    maximum and minimum is the pixel at 48 px. The smaller network pools a picture cropped by 2 px; its second block has
-    a convolution less than block 3 here, which moves the map by one pixel, so that both pool the same pixels.
+    Block 1 does the downsampling: it undoes `app.vision.preprocess.enlarge`, so that the mean of the pool's maximum and
+    minimum is the pixel at 48 px. The smaller network pools a picture cropped by 2 px. Its second block has one
+    convolution less than block 3 here; the extra convolution moves the map by one pixel, so that both pool the same
+    pixels.
 
-    The smaller network's last block, on a map of 2x2, is three dense layers of 2048 units. `HIDDEN` keeps those that
-    matter most, and each layer is fitted to what they compute there on `faces` (after Luo et al. 2017, ThiNet).
+    The smaller network's last block, on a map of 2x2, equals three dense layers of 2048 units. `HIDDEN` keeps the most
+    important units, and each layer is fitted to their values on `faces` (after Luo et al. 2017, ThiNet).
 
     Args:
         network: `trainable_vgg16(SLIM)`; changed in place.
         weights: as for `half_resolution`.
-        faces: float32 [N, 96, 96, 3] in [0, 1], on which the new layers are fitted; some thousands.
+        faces: float32 [N, 96, 96, 3] in [0, 1], on which the new layers are fitted; use some thousands.
     """
     few = faces[:256]
     stem = np.zeros((3, 3, 3, 3), np.float32)
@@ -326,8 +325,8 @@ def shift_in(network: keras.Model, weights: Path | str, faces: Floats) -> None:
 def widen(small: keras.Model, large: keras.Model) -> None:
     """Copy `small` into the wider `large` so that both compute the same (after Chen et al. 2016, Net2Net).
 
-    The channels that only `large` has keep their random initial weights and start with no influence on the old ones, so
-    gradients reach them from the first step. Re-estimate BatchNorm afterwards: their statistics are not known yet.
+    The new channels keep their random initial weights and start without influence on the old ones. Gradients reach
+    them from the first step. Re-estimate BatchNorm afterwards, because their statistics are not known yet.
     """
     for _, _, convolution, norm in layer_names():
         (old,) = small.get_layer(convolution).get_weights()
@@ -345,7 +344,7 @@ def widen(small: keras.Model, large: keras.Model) -> None:
 
 
 def reestimate(network: keras.Model, faces: Floats, batch: int = 128) -> None:
-    """Replace BatchNorm's moving statistics with the plain average over `faces`, float32 [N, 96, 96, 3]."""
+    """Replace BatchNorm's moving statistics with their mean over `faces`, float32 [N, 96, 96, 3]."""
     batch = min(batch, len(faces))
     norms = [network.get_layer(norm) for _, _, _, norm in layer_names()]
     usual = [norm.momentum for norm in norms]
@@ -364,13 +363,13 @@ def _features(x: Any, widths: tuple[int, ...], precision: str) -> Any:
         x = Norm(epsilon=EPSILON, momentum=0.9, name=norm, dtype=precision)(x)
         if position == CONVOLUTIONS[block - 1]:
             x = Pool(name=f"block{block}_pool", dtype=precision)(x)
-        # After the pool, which it can trade places with, it has a quarter of the work.
+        # ReLU and pooling commute; after the pool ReLU has a quarter of the work.
         x = layers.ReLU(name=convolution.replace("conv", "relu"), dtype=precision)(x)
     return x
 
 
 def _mean(files: tuple[Path | str, ...]) -> dict[str, Floats]:
-    """The arrays of one or more .npz files with the same names, each averaged over the files."""
+    """Average each array over one or more .npz files with the same names."""
     mean: dict[str, Floats] = {}
     for file in files:
         with np.load(file) as source:
@@ -380,7 +379,7 @@ def _mean(files: tuple[Path | str, ...]) -> dict[str, Floats]:
 
 
 def _scale_and_bias(norm: list[Floats]) -> tuple[Floats, Floats]:
-    """What a BatchNorm with the weights gamma, beta, mean and variance multiplies by, and then adds."""
+    """Scale and bias of a BatchNorm with the weights gamma, beta, mean and variance."""
     gamma, beta, mean, variance = norm
     scale = gamma / np.sqrt(variance + EPSILON)
     return scale, beta - mean * scale
@@ -399,14 +398,14 @@ def _head_weights(source: Any, name: str) -> list[Floats]:
 
 
 def _identity(channels: int, step: int = 0) -> Floats:
-    """A kernel that only moves the map, by `step` pixels to the top left."""
+    """A kernel that only moves the map by `step` pixels to the top left."""
     kernel = np.zeros((3, 3, channels, channels), np.float32)
     kernel[1 + step, 1 + step] = np.eye(channels)
     return kernel
 
 
 def _set_dense(network: keras.Model, weights: Path | str, faces: Floats) -> None:
-    """Set the dense layers to do the work of the smaller network's last block."""
+    """Fit the dense layers to replace the smaller network's last block."""
     flat = network.get_layer("flatten").output
     x = keras.Model(network.input, flat).predict(faces, batch_size=64, verbose=0).astype(np.float32)
     smaller = half_resolution(weights)
@@ -445,7 +444,7 @@ def _dense_2x2(source: Any, convolution: str) -> tuple[Floats, Floats]:
 
 
 def _least_squares(x: Floats, y: Floats, ridge: float) -> tuple[Floats, Floats]:
-    """Kernel and bias of the linear layer from `x` [N, I] to `y` [N, O], drawn to zero by `ridge`, in mean squares."""
+    """Kernel and bias of the linear layer from `x` [N, I] to `y` [N, O], by ridge regression."""
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
     centred = (x - x_mean).astype(np.float64)
     gram = centred.T @ centred
@@ -457,7 +456,7 @@ def _least_squares(x: Floats, y: Floats, ridge: float) -> tuple[Floats, Floats]:
 def _set_transparent(
     network: keras.Model, block: int, position: int, kernel: Floats, faces: Floats, *, offset: Any = 0.0
 ) -> None:
-    """Set one convolution, and its BatchNorm such that it passes the convolution's output on, plus `offset`."""
+    """Set one convolution, and set its BatchNorm to pass the convolution's output on plus `offset`."""
     convolution = network.get_layer(f"block{block}_conv{position}")
     convolution.set_weights([kernel])
     output = keras.Model(network.input, convolution.output).predict(faces, verbose=0)

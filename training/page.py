@@ -1,4 +1,4 @@
-"""The model's page, `README.md` beside its file, written from the card, so that no figure is ever copied by hand.
+"""Write the model's page, `README.md` beside its file, from the card, so that nobody copies figures by hand.
 
 python -m training.page
 """
@@ -119,14 +119,14 @@ for medical or safety reasons.
 """
 
 
-_TESTED = """PrivateTest was not available in development, so no choice depends on it. Its owner measured it once, on version
-{version}."""
+_TESTED = """PrivateTest was not available in development, so no choice depends on it. Its owner measured it once, on
+version {version}."""
 
 _NOT_TESTED = "PrivateTest was not available, so no choice depends on it. This version is not yet tested on it."
 
 
 def text(card: Card) -> str:
-    """The page of a card that has figures of PublicTest."""
+    """The page of a card; the card must have figures of PublicTest."""
     sets = list(card.evaluation.values())
     main, robustness = card.evaluation["PublicTest"], card.robustness
     if robustness is None:

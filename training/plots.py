@@ -1,4 +1,4 @@
-"""The figures of a model as pictures: confusion matrix, calibration, robustness."""
+"""Plots the figures of a model: confusion matrix, calibration, robustness."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def draw(figures: Figures, robustness: Robustness, folder: Path) -> None:
 
 
 def confusion(figures: Figures) -> Figure:
-    """Confusion matrix; the shade of a row's cells is their share of the row, the number counts faces."""
+    """Confusion matrix. The number in a cell counts faces; its shade is their share of the row."""
     figure, axes = _figure(6.2, 5.4)
     counts = np.array(figures.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -41,7 +41,7 @@ def confusion(figures: Figures) -> Figure:
 
 
 def calibration(figures: Figures) -> Figure:
-    """Accuracy over confidence; a calibrated model lies on the diagonal. Bars: share of the faces."""
+    """Accuracy over confidence; a calibrated model lies on the diagonal. The bars are shares of the faces."""
     figure, axes = _figure(5.6, 4.6)
     confidence = [one.confidence for one in figures.calibration]
     shares = [one.count / figures.count for one in figures.calibration]
@@ -58,7 +58,7 @@ def calibration(figures: Figures) -> Figure:
 
 
 def corruptions(robustness: Robustness) -> Figure:
-    """Accuracy under each corruption, beside that of the unchanged faces."""
+    """Accuracy under each corruption, compared with that on the unchanged faces."""
     figure, axes = _figure(6.2, 4.2)
     names = list(robustness.corruptions)[::-1]
     axes.barh(names, [100 * robustness.corruptions[name] for name in names], color=BLUE)

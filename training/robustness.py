@@ -1,7 +1,6 @@
-"""Changes to a face that should not change its expression: what cameras, files and detectors do to it.
+"""Changes faces as cameras, files and detectors do, without changing their expression.
 
-Each works on uint8 [48, 48] and a generator of random numbers, so that the same seed gives the same pictures on every
-machine. Knows nothing about networks.
+Each change takes uint8 [48, 48] and a random generator, so that the same seed gives the same pictures on every machine.
 """
 
 from collections.abc import Callable
@@ -25,12 +24,12 @@ def _clipped(values: NDArray[np.floating] | Face) -> Face:
 
 
 def blur(face: Face, random: Generator) -> Face:
-    """Gaussian, sigma 1 px."""
+    """Gaussian blur, sigma 1 px."""
     return np.asarray(cv2.GaussianBlur(face, (0, 0), 1.0), np.uint8)
 
 
 def motion(face: Face, random: Generator) -> Face:
-    """A straight streak of 5 px in a random direction."""
+    """Motion blur along 5 px in a random direction."""
     streak = np.zeros((5, 5), np.float32)
     streak[2] = 1
     turn = cv2.getRotationMatrix2D((2, 2), random.uniform(0, 180), 1)
@@ -39,7 +38,7 @@ def motion(face: Face, random: Generator) -> Face:
 
 
 def noise(face: Face, random: Generator) -> Face:
-    """Gaussian, standard deviation 15 of 255."""
+    """Gaussian noise, standard deviation 15 of 255."""
     return _clipped(face + random.normal(0, 15, face.shape))
 
 
@@ -55,17 +54,17 @@ def low_light(face: Face, random: Generator) -> Face:
 
 
 def contrast(face: Face, random: Generator) -> Face:
-    """Two fifths of the contrast, around the mean."""
+    """Two fifths of the contrast around the mean."""
     return _clipped((face - face.mean()) * 0.4 + face.mean())
 
 
 def rotation(face: Face, random: Generator) -> Face:
-    """Turned by up to 15 degrees either way."""
+    """Rotation by up to 15 degrees in either direction."""
     return _warped(face, angle=random.uniform(-15, 15))
 
 
 def occlusion(face: Face, random: Generator) -> Face:
-    """A square of a ninth of the face, anywhere, in mid grey."""
+    """A mid-grey square over a ninth of the face, at a random place."""
     side = DETAIL_SIZE // 3
     y, x = random.integers(0, DETAIL_SIZE - side + 1, 2)
     hidden = face.copy()
@@ -74,7 +73,7 @@ def occlusion(face: Face, random: Generator) -> Face:
 
 
 def jitter(face: Face, random: Generator, *, share: float) -> Face:
-    """The face box displaced by up to `share` of its side each way, and as much larger or smaller."""
+    """The face box moved by up to `share` of its side in each direction, and scaled by up to as much."""
     x, y = random.uniform(-share, share, 2) * DETAIL_SIZE
     return _warped(face, zoom=1 + random.uniform(-share, share), x=x, y=y)
 
@@ -104,7 +103,7 @@ CORRUPTIONS: dict[str, Change] = {
 
 
 def coloured(face: Face, random: Generator) -> Face:
-    """The face in skin tones of the same luma, in colour, through the service's preprocessing."""
+    """The face in skin colours of the same luma, through the service's preprocessing."""
     grey = face.astype(np.float32)
     red = np.minimum(25.0, 255 - grey)
     blue = np.minimum(red * 0.299 / 0.114, grey)
@@ -113,14 +112,14 @@ def coloured(face: Face, random: Generator) -> Face:
 
 
 def upscaled(face: Face, random: Generator) -> Face:
-    """The face enlarged to 300 px, as a sharp portrait has it, through the service's preprocessing."""
+    """The face enlarged to 300 px, like a sharp portrait, through the service's preprocessing."""
     return face_detail(np.asarray(cv2.resize(face, (300, 300), interpolation=cv2.INTER_CUBIC), np.uint8))
 
 
 FORMS: dict[str, Change] = {"colour": coloured, "upscaled to 300 px": upscaled}
-"""The same face as other uploads would show it."""
+"""Other forms in which the same face may be uploaded."""
 
 
 def changed(pixels: NDArray[np.uint8], change: Change) -> NDArray[np.uint8]:
-    """uint8 [N, 48, 48] -> the same, each face changed with random numbers of its own."""
+    """Change each face with its own random numbers: uint8 [N, 48, 48] -> uint8 [N, 48, 48]."""
     return np.stack([change(face, np.random.default_rng((SEED, row))) for row, face in enumerate(pixels)])

@@ -1,6 +1,6 @@
-"""Faces set into pictures and answered as the service answers them, so that detection is judged with the classifier.
+"""Measures detection and classification together, on faces that are set into pictures.
 
-Each face stands in the middle of a picture of 600x600, around it its own edge pixels, blurred.
+Each face is in the centre of a picture of 600x600, surrounded by its own blurred edge pixels.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ PICTURE = 600
 """Side of the picture, in pixels."""
 
 SIDES = (72, 150, 300)
-"""Of the face in it, in pixels: an eighth, a quarter and a half of the picture."""
+"""Sides of the face in the picture, in pixels: an eighth, a quarter and a half of the picture's side."""
 
 THREADS = 2
 
@@ -30,11 +30,11 @@ Probabilities = NDArray[np.float32]
 
 
 def picture(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A face in a picture.
+    """Set a face into a picture.
 
     Args:
         face: uint8 [48, 48], grey.
-        side: of the face in the picture, in pixels; even.
+        side: side of the face in the picture, in pixels; even.
 
     Returns:
         uint8 [600, 600, 3], 0..255.
@@ -48,7 +48,7 @@ def picture(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def measure(predict: Callable[[NDArray[np.float32]], Probabilities], rows: dataset.Rows) -> list[Served]:
-    """How many faces are found, and how many of all are found and named right, for each of `SIDES`.
+    """Measure for each of `SIDES` how many faces are found, and how many are found and named right.
 
     Args:
         predict: crops, float32 [N, 96, 96, 3] in [0, 1], -> float32 [N, 7].

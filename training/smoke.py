@@ -1,4 +1,4 @@
-"""The whole pipeline in minutes: train, stop, resume, export, evaluate. Shows that it works, not how well it does.
+"""Run the whole pipeline in minutes: train, stop, resume, export, evaluate. It shows that it works, not how well.
 
 python -m training.smoke [--data FILES]
 """
@@ -31,7 +31,7 @@ _LOOKS = (
 
 
 def drawn_faces(count: int, seed: int = 1) -> dataset.Rows:
-    """Cartoon faces, so that the pipeline runs where FER-2013 is not at hand; every vote is for neutral."""
+    """Draw cartoon faces, so that the pipeline runs without FER-2013; every vote is for neutral."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % len(LABELS)
     pixels = np.stack([_drawn(_LOOKS[label], random) for label in labels])
@@ -41,7 +41,7 @@ def drawn_faces(count: int, seed: int = 1) -> dataset.Rows:
 
 
 def run(folder: Path, data: list[str] | None = None) -> Card:
-    """Train on 512 faces of `data`, or on drawn ones, and export to `folder/model.keras`; returns its card."""
+    """Train on 512 faces of `data`, or on drawn ones, and export to `folder/model.keras`; return its card."""
     if data:
         everything = dataset.load(*data, usage="Training")
         rows, held_out = everything.take(slice(0, COUNT)), everything.take(slice(COUNT, COUNT + HELD_OUT))
@@ -71,7 +71,7 @@ def _drawn(look: tuple[int, int, int, int, int], random: np.random.Generator) ->
 
 
 def main() -> None:
-    """Run the pipeline and print what it reached."""
+    """Run the pipeline and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", help="training rows: .npz, fer2013.csv or folders; drawn faces by default")
     parser.add_argument("--out", type=Path, default=Path("runs/smoke"), help="the run's folder")

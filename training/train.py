@@ -1,9 +1,9 @@
-"""Train the classifier. Every run resumes from its last checkpoint when started again with the same flags.
+"""Train the classifier. A run resumes from its last checkpoint when it is started again with the same flags.
 
     KERAS_BACKEND=torch python -m training.train --data DIR/training_*.npz --out runs/head --widths slim \
         --start weights.npz --freeze features --steps 200
 
-The same code runs on Keras' TensorFlow, JAX and PyTorch backends. Knows nothing about the service or the exported form.
+The same code runs on Keras' TensorFlow, JAX and PyTorch backends.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from training.distill import Teachers
 from training.log import RunLog
 
 STATISTICS_ROWS = 1024
-"""Training faces on which BatchNorm's statistics are measured."""
+"""Training faces for BatchNorm's statistics."""
 
 FITTING_ROWS = 20480
-"""Training faces on which layers without a counterpart in the weights that a run starts from are fitted."""
+"""Training faces for fitting the layers that have no counterpart in the initial weights."""
 
 WIDTHS = {"slim": network.SLIM, "full": network.FULL}
 HALF = "half"
@@ -57,28 +57,27 @@ class Flags:
 
     Attributes:
         widths: `slim` or `full`; or `half`, the full one at half the resolution, from which a slim one can be grown.
-        start: what to start from: a finished run's folder, or weights of half the resolution (.npz), several of them
-            separated by commas for the average of their weights; a random start when empty.
+        start: initial weights: a finished run's folder, or half-resolution weights (.npz); several of these, separated
+            by commas, are averaged. A random start when empty.
         freeze: `features` trains only the dense layers, `norms` all but BatchNorm, which stays in inference mode,
-            `stem` all but the first block (which is a mere downsampling in a slim network); nothing when empty.
-        steps: batches in all.
+            `stem` all but the first block (which only downsamples in a slim network). Freezes nothing when empty.
+        steps: number of batches.
         batch: faces per step.
         rate: peak learning rate; it warms up over 5 % of the steps and falls to zero along a cosine.
         decay: weight decay of the kernels (decoupled, times the learning rate).
         smoothing: label smoothing.
         vote_weight: weight of the FER+ votes' cross-entropy beside the labels'.
         teachers: finished runs' folders and half-resolution weights, separated by commas; none when empty.
-        teacher_views: `same`: the teachers see what the student sees; `unchanged`: they see the face as it is and
-            mirrored, once, before the first step.
-        teacher_weight: share of the teachers' opinion in the target, beside the label.
-        dropout: share of the inputs of each dense layer that is dropped (at half the resolution, of the only one).
-        strength: of the augmentation; 1 is full, 0 only mirrors.
+        teacher_views: with `same`, the teachers see the student's view; with `unchanged`, they see each face and its
+            mirror image once, before the first step.
+        teacher_weight: share of the teachers' answer in the target; the label has the rest.
+        dropout: share of each dense layer's inputs that is dropped (half resolution has only one such layer).
+        strength: strength of the augmentation; 1 is full, 0 only mirrors.
         average: decay of the running average of the weights, applied every fourth step.
-        precision: `float32`, or `mixed_bfloat16` where the processor has it, which halves a step's time.
-        kernels: number format that the finished network's kernels are rounded to, BatchNorm's scale folded into them
-            first: `float32`, which changes nothing, or `bfloat16`, after which a network for 96 px has the same kernels
-            in either format.
-        seed: of the initial weights, the order of rows and the augmentation.
+        precision: `float32`, or `mixed_bfloat16`, which halves a step's time on a processor that supports it.
+        kernels: number format of the finished kernels. `float32` changes nothing. `bfloat16` folds BatchNorm's scale
+            into the kernels of a network for 96 px and rounds them, so that both formats have the same kernels.
+        seed: seed of the initial weights, the order of rows and the augmentation.
     """
 
     widths: str = "full"
@@ -105,7 +104,7 @@ class Training:
     """One run: a network, its optimizer, the average of its weights, and the step it has reached."""
 
     def __init__(self, flags: Flags, rows: dataset.Rows) -> None:
-        """Args: `rows` are the training rows; what teaches nothing is dropped."""
+        """Args: `rows` are the training rows; useless ones are dropped (`dataset.usable`)."""
         self.flags = flags
         self.rows = dataset.usable(rows)
         self.luma = dataset.luma(self.rows)
@@ -131,11 +130,11 @@ class Training:
         self.step = 0
 
     def statistics_faces(self) -> NDArray[np.float32]:
-        """float32 [N, 96, 96, 3]: the faces on which BatchNorm is re-estimated."""
+        """float32 [N, 96, 96, 3]: the faces for re-estimating BatchNorm."""
         return model_input(self.luma[:STATISTICS_ROWS])
 
     def train(self, until: int) -> Iterator[dict[str, float]]:
-        """Run up to step `until`, yielding the running losses after each step."""
+        """Run up to step `until`; yield the running losses after each step."""
         self.network.reset_metrics()
         while self.step < until:
             self.network.optimizer.learning_rate = self._rate()
@@ -147,7 +146,7 @@ class Training:
             yield {name: float(value) for name, value in logs.items()}
 
     def averaged(self) -> keras.Model:
-        """A copy of the network that has the averaged weights, BatchNorm re-estimated for them if it was trained."""
+        """A copy of the network with the averaged weights; BatchNorm is re-estimated for them if it was trained."""
         copy = _built(self.flags.widths)
         values = {variable.path: variable for variable in self.network.variables}
         values |= {v.path: mean for v, mean in zip(self.network.trainable_variables, self.average, strict=True)}
@@ -159,7 +158,7 @@ class Training:
         return copy
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint; a run that is killed meanwhile keeps its previous one."""
+        """Write the checkpoint; a run that is killed during the write keeps its previous one."""
         state = {f"weight_{i}": ops.convert_to_numpy(variable) for i, variable in enumerate(self._state())}
         state |= {f"average_{i}": mean for i, mean in enumerate(self.average)}
         if self.opinions is not None:
@@ -169,7 +168,7 @@ class Training:
         partial.replace(folder / "checkpoint.npz")
 
     def resume(self, folder: Path) -> None:
-        """Go on exactly where the checkpoint was written, if there is one."""
+        """Continue exactly from the checkpoint, if there is one."""
         path = folder / "checkpoint.npz"
         if not path.exists():
             return
@@ -210,7 +209,7 @@ class Training:
         return faces, {"expression": targets, "votes": self.votes[index]}
 
     def _opinions(self, teachers: Teachers, faces: Any, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Of the teachers on the views `faces` of the rows `index`."""
+        """The teachers' answers to the views `faces` of the rows `index`."""
         if self.flags.teacher_views == "same":
             return teachers.probabilities(faces)
         if self.opinions is None:
@@ -219,9 +218,9 @@ class Training:
 
 
 def cross_entropy(targets: Any, logits: Any) -> Any:
-    """float32 [N]: zero, with no gradient, where a row of `targets` is zero.
+    """float32 [N]: zero, without a gradient, for each row of `targets` that is zero.
 
-    TensorFlow's kernel, which Keras' loss of this name uses there, takes for granted that each row sums to 1.
+    Keras' loss of this name does not: its TensorFlow kernel assumes that each row sums to 1.
     """
     return -ops.sum(targets * ops.log_softmax(logits), axis=-1)
 
@@ -267,10 +266,10 @@ def accuracy(built: keras.Model, rows: dataset.Rows) -> float:
 def run(
     flags: Flags, rows: dataset.Rows, validation: dataset.Rows | None, out: Path, until: int | None = None
 ) -> float:
-    """Train to the end, or to step `until`, logging into `out`; returns the accuracy on `validation`, or NaN.
+    """Train to the end, or to step `until`, and log into `out`; return the accuracy on `validation`, or NaN.
 
-    Leaves `flags.json`, `checkpoint.npz` every 50 steps, and at the end `network.keras`, or `network.npz` for half the
-    resolution.
+    It writes `flags.json`, `checkpoint.npz` every 50 steps, and at the end `network.keras`, or `network.npz` for half
+    the resolution.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "flags.json").write_text(json.dumps(asdict(flags), indent=2) + "\n")

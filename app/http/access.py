@@ -1,4 +1,4 @@
-"""Who may ask, and how often: API keys, the origin of a WebSocket, a rate. Each is a dependency of the routers."""
+"""Checks API keys, WebSocket origins and request rates, each as a dependency of the routers."""
 
 import hashlib
 import hmac
@@ -16,10 +16,10 @@ from starlette.requests import HTTPConnection
 from app.errors import ForeignOrigin, KeyRequired, TooManyRequests
 
 KEY_PROTOCOL = "key."
-"""A browser cannot set headers on a WebSocket. It offers the key as a subprotocol: addresses end up in logs."""
+"""Prefix of the subprotocol with the key. Browsers cannot set WebSocket headers, and a URL would end up in logs."""
 
 MAX_CLIENTS = 10_000
-"""Most clients that are remembered; the one that was quiet for longest is forgotten first."""
+"""Most clients that are remembered; the one that has been idle longest is forgotten first."""
 
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 
@@ -30,24 +30,24 @@ class Keys:
     def __init__(self, digests: Sequence[str], limit: "RateLimit | None" = None) -> None:
         """
         Args:
-            digests: SHA-256 of each key, in hexadecimal; no key is asked for when empty.
-            limit: that refused requests count against too, by the address of the client.
+            digests: SHA-256 of each key, in hexadecimal; when empty, no key is required.
+            limit: rate limit that also counts refused requests, by the address of the client.
         """
         self._digests = [digest.encode() for digest in digests]
         self._limit = limit
 
     async def __call__(self, connection: HTTPConnection, key: Annotated[str | None, Security(_HEADER)]) -> None:
-        """The dependency of HTTP routes; raises as `check` does."""
+        """Dependency of HTTP routes; raises the errors of `check`."""
         self.check(connection, key)
 
     def check(self, connection: HTTPConnection, key: str | None) -> None:
-        """Refuse an unknown key; a known one tells the client apart from others.
+        """Refuse an unknown key; a known one identifies the client.
 
-        Every digest is compared, so that the time tells nothing.
+        Every digest is compared, so that the time reveals nothing about the keys.
 
         Raises:
             KeyRequired: the key is missing or unknown.
-            TooManyRequests: and that too often.
+            TooManyRequests: the client sent a missing or unknown key too often.
         """
         if not self._digests:
             return
@@ -60,15 +60,15 @@ class Keys:
 
 
 class SocketAccess:
-    """Refuses WebSockets of foreign pages, and those without a valid key."""
+    """Refuses WebSockets from foreign origins, and those without a valid key."""
 
     def __init__(self, keys: Keys, origins: Sequence[str]) -> None:
-        """Args: `origins` are whose pages may open a WebSocket, besides the service's own."""
+        """Args: `origins` may open a WebSocket, besides the service's own origin."""
         self._keys = keys
         self._origins = frozenset(origins)
 
     async def __call__(self, socket: WebSocket) -> None:
-        """The dependency of WebSocket routes; takes keys out of the subprotocols, so that none is repeated.
+        """Dependency of WebSocket routes; removes keys from the subprotocols, so that no answer repeats one.
 
         Raises:
             ForeignOrigin, KeyRequired, TooManyRequests.
@@ -84,9 +84,9 @@ class SocketAccess:
 
 
 class RateLimit:
-    """Gives each client a bucket of requests that refills evenly; an empty one is refused.
+    """Token bucket per client: it refills evenly, and requests on an empty one are refused.
 
-    A client is its key or its address; IPv6 addresses of one /64 network are one client.
+    The key identifies a client, or else its address; IPv6 addresses of one /64 network are one client.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class RateLimit:
     ) -> None:
         """
         Args:
-            per_minute: requests that a bucket holds, and that refill it in one minute.
+            per_minute: requests that a bucket holds, and that refill in one minute.
             clients: most buckets.
-            clock: seconds.
+            clock: returns the time in seconds.
         """
         self._per_minute = per_minute
         self._clients = clients
@@ -104,11 +104,11 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, connection: HTTPConnection) -> None:
-        """The dependency of HTTP and WebSocket routes, after that of the keys; raises as `check` does."""
+        """Dependency of HTTP and WebSocket routes, after that of the keys; raises the errors of `check`."""
         self.check(connection)
 
     def check(self, connection: HTTPConnection) -> None:
-        """Take one request out of the client's bucket.
+        """Take one request from the client's bucket.
 
         Raises:
             TooManyRequests: the bucket is empty.
@@ -119,7 +119,7 @@ class RateLimit:
             raise TooManyRequests(text, wait)
 
     def _take(self, client: str) -> int:
-        """Seconds to wait; 0 when one request was taken from the bucket."""
+        """Take one request from the bucket: 0 if it had one, or else the seconds to wait."""
         now = self._clock()
         left, then = self._buckets.pop(client, (float(self._per_minute), now))
         left = min(self._per_minute, left + (now - then) * self._per_minute / 60)

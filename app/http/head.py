@@ -1,10 +1,10 @@
-"""HEAD, answered as GET is, without the body: what uptime monitors send."""
+"""Answers HEAD, which uptime monitors send, like GET without the body."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """The middleware that lets the routes of GET answer HEAD; the server leaves the body out."""
+    """Middleware that sends HEAD to the routes of GET; the server omits the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -17,4 +17,4 @@ class HeadAsGet:
         try:
             await self._app(asked, receive, send)
         finally:
-            scope.update(asked, method="HEAD")  # The log asks for the route.
+            scope.update(asked, method="HEAD")  # The request log needs the route.

@@ -1,7 +1,7 @@
-"""The headers that answers carry, besides those of what they answer."""
+"""Defines the headers for security and cross-origin requests."""
 
 ANSWER_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Of every answer; also of those to unexpected errors, which are made outside all middleware."""
+"""Headers of every answer, also to unexpected errors, whose answers are made outside all middleware."""
 
 SECURITY_HEADERS = {
     **ANSWER_HEADERS,
@@ -12,12 +12,12 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
-"""Scripts and styles come from files alone; a Space on Hugging Face is shown inside a frame of that site."""
+"""Default headers of answers. Scripts and styles come only from files; a Space is framed by Hugging Face's site."""
 
 INLINE_STYLES = SECURITY_HEADERS["Content-Security-Policy"].replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
-"""The policy for Redoc, which makes its styles while it runs."""
+"""Content security policy for Redoc, which creates its styles at run time."""
 
 EXPOSED_HEADERS = (
     "X-Request-ID",
@@ -28,7 +28,7 @@ EXPOSED_HEADERS = (
     "X-Face",
     "X-Faces",
 )
-"""What scripts of other origins may read of an answer, where those origins are allowed at all."""
+"""Answer headers that scripts of an allowed origin may read."""
 
 ACCEPTED_HEADERS = (
     "Content-Type",
@@ -42,4 +42,4 @@ ACCEPTED_HEADERS = (
     "Cache-Control",
     "X-Requested-With",
 )
-"""What scripts of other origins may send: what the service reads, and what libraries add by themselves."""
+"""Request headers that scripts of an allowed origin may send: those the service reads, and those libraries add."""

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus. One registry for each app; labels take few values, none from a client."""
+"""Counts the service's work for Prometheus. Each app has its registry; labels have few values, none from a client."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,7 +15,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""Of `Metrics.text`."""
+"""Content type of `Metrics.text`."""
 
 _PREFIX = "expressions"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -23,7 +23,7 @@ _FACES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """The instruments, in base units: seconds, bytes, faces, pictures. Whoever sees a thing happen counts it."""
+    """The metrics, in base units: seconds, bytes, faces, pictures. Other modules update them."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
@@ -61,12 +61,12 @@ class Metrics:
     def watch(
         self, model: Mapping[str, str], queued: Callable[[], int], in_flight: Callable[[], int], labels: Iterable[str]
     ) -> None:
-        """Once the parts exist: what the model is, and where to read the gauges when somebody asks.
+        """Set the model's info and the sources of the gauges, once these parts exist.
 
         Args:
-            model: its name, version and the like.
-            queued, in_flight: faces waiting for the model; pictures in flight.
-            labels: of faces; each is counted from 0.
+            model: name, version and the like.
+            queued, in_flight: return the faces in the model's queue, and the pictures in flight.
+            labels: labels of faces; each starts at 0.
         """
         self._model.info(dict(model))
         self._queued.set_function(queued)
@@ -75,5 +75,5 @@ class Metrics:
             self.faces.labels(label)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)

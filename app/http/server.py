@@ -1,4 +1,4 @@
-"""Uvicorn's protocols with bounds of their own on what they wait for: in time, pieces, bytes and connections."""
+"""Adds limits to Uvicorn's protocols: deadlines, pieces of a body, unsent bytes and connections."""
 
 import asyncio
 import logging
@@ -18,46 +18,46 @@ if sys.platform != "win32":
     import resource
 
 HEAD_SECONDS = 10.0
-"""Within which the head of a request must have arrived; it is one packet from any client that means well."""
+"""Deadline for the head of a request, in seconds; a normal client sends it in one packet."""
 
 HALF_CLOSED_SECONDS = 0.5
-"""For which a client that sends no more is taken to wait for its answer; it may as well have hung up."""
+"""Time limit for the answer to a half-closed connection, in seconds; its client may have hung up."""
 
 MAX_HEAD_BYTES = 16 * 2**10
-"""Largest head of a request, as in other servers."""
+"""Largest head of a request, in bytes, as in other servers."""
 
 MAX_HEADERS = 128
-"""Fields of a head, as in other servers."""
+"""Most header fields of a request, as in other servers."""
 
 FREE_PIECES, BYTES_PER_PIECE = 500, 64
-"""A body, and a message of a WebSocket, may have so many pieces, and one more for so many bytes."""
+"""A request body or WebSocket message may have `FREE_PIECES` pieces, and one more per `BYTES_PER_PIECE` bytes."""
 
 CLOSE_SECONDS = 5.0
-"""For which a WebSocket's client may leave the end unanswered."""
+"""How long the service waits for a WebSocket client to answer the close frame, in seconds."""
 
 READ_BYTES = 16 * 2**10
-"""Most that is read from a WebSocket at once: what holds up everybody else is a read of tiny frames."""
+"""Most bytes of one read from a WebSocket; a larger read of tiny frames would block the other connections."""
 
 LONG_READ, REST = 0.002, 4
-"""A read that took so many seconds of the processor is followed by a rest of so many times as long."""
+"""After a read of more than `LONG_READ` seconds of processor time, the connection rests `REST` times as long."""
 
 MAX_UNSENT_BYTES = 256 * 2**20
-"""Of answers that clients have not read yet, in all; beyond them the oldest connection is closed."""
+"""Most bytes of unread answers over all connections; beyond it the oldest connection is closed."""
 
 REFUSED_SECONDS = 0.1
-"""From the refusal of what breaks the protocol to the end of the connection."""
+"""Delay between the refusal of invalid HTTP or WebSocket data and the close of the connection, in seconds."""
 
 RESERVED_FILES = 48
-"""Descriptors that are not for connections."""
+"""File descriptors that are not for connections."""
 
 MOST_FILES = 2**16
-"""Descriptors that are asked for."""
+"""Most file descriptors that the process requests."""
 
 _LOG = logging.getLogger(__name__)
-_LOG.setLevel(logging.WARNING)  # Each opening has its line in the service's own log, without address and query.
+_LOG.setLevel(logging.WARNING)  # The service's own log has a line per opening, without address and query.
 
 _ABSOLUTE = re.compile(rb"https?://[^/?]*(.*)", re.IGNORECASE)
-"""A request's target with its host, as proxies send it (RFC 9112, 3.2.2)."""
+"""Request target in absolute form, with the host, as proxies send it (RFC 9112, 3.2.2)."""
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%s.\n"
 
@@ -69,13 +69,13 @@ class _Pieces:
         self._left = FREE_PIECES * BYTES_PER_PIECE
 
     def too_many(self, length: int) -> bool:
-        """Whether one more of so many bytes is one too many."""
+        """Count a piece of `length` bytes; return whether it exceeds the limit."""
         self._left += length - BYTES_PER_PIECE
         return self._left < 0
 
 
 class _Connection(h11.Connection):
-    """h11's connection, which takes long or ambiguous heads and bodies of tiny chunks for protocol errors."""
+    """h11's connection, with protocol errors for long or ambiguous heads and for bodies of tiny chunks."""
 
     _pieces = _Pieces()
 
@@ -90,10 +90,10 @@ class _Connection(h11.Connection):
 
 
 def _checked(request: h11.Request) -> h11.Request:
-    """The request, with a target that is a path.
+    """Check the head of a request, and reduce its target to a path.
 
     Raises:
-        RemoteProtocolError: its head is too long, or says twice how long its body is (RFC 9112, 6.3).
+        RemoteProtocolError: the head is too long, or gives the length of the body twice (RFC 9112, 6.3).
     """
     names = {name for name, _ in request.headers}
     size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
@@ -113,14 +113,14 @@ def _checked(request: h11.Request) -> h11.Request:
 
 
 class _Paced:
-    """Lets a connection whose bytes cost much rest after each read, so that others come in between."""
+    """Pauses a connection after each expensive read, so that other connections get their turn."""
 
     transport: Transport
     loop: asyncio.AbstractEventLoop
     _resting: asyncio.TimerHandle | None = None
 
     def _pace(self, started: float) -> None:
-        """Args: `started` is the thread's processor time before the read."""
+        """Pause reading if the read was long. Args: `started` is the thread's processor time before the read."""
         spent = time.thread_time() - started
         if spent > LONG_READ and self._resting is None and not self.transport.is_closing():
             self.transport.pause_reading()
@@ -132,13 +132,13 @@ class _Paced:
             self.transport.resume_reading()
 
     def _may_read(self) -> bool:
-        """Whether nothing else keeps it from reading."""
+        """Whether no other reason stops the connection from reading."""
         raise NotImplementedError
 
 
 class HttpProtocol(_Paced, H11Protocol):
-    """Uvicorn's HTTP/1.1 with deadlines for what `BodyTimeout` does not see: heads, bodies of refused requests, and
-    answers that are not read.
+    """Uvicorn's HTTP/1.1 with deadlines that `BodyTimeout` cannot set: for heads, bodies of refused requests, and
+    unread answers.
     """
 
     head_seconds: float
@@ -176,7 +176,7 @@ class HttpProtocol(_Paced, H11Protocol):
         self._pace(started)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Whether the connection stays open, for the answer to a request that is complete."""
+        """Whether the connection stays open: only to answer a request that is complete."""
         if self.cycle is None or self.cycle.more_body or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False
@@ -202,11 +202,11 @@ class HttpProtocol(_Paced, H11Protocol):
         self._watch_sending()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer, and close a moment later: whoever does it again and again is slowed down by the wait."""
+        """Answer with 400 and close after a delay, which slows down a client that repeats it."""
         if self._refused:
             return
         self._refused = True
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # Otherwise it has its answer already.
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # Otherwise it already has its answer.
             self.transport.write(_BAD_REQUEST % b"Invalid HTTP request received")
         if self.cycle is not None:
             self.cycle.disconnected = True
@@ -218,7 +218,7 @@ class HttpProtocol(_Paced, H11Protocol):
         return not (self.flow.read_paused or self._refused)
 
     def _watch(self) -> None:
-        """One deadline for each head and each body, however many pieces they come in."""
+        """Set one deadline for each head and each body, regardless of the number of pieces."""
         state = self.conn.their_state
         awaited = self.cycle if state is h11.SEND_BODY else state if self.conn.trailing_data[0] else None
         if state not in (h11.SEND_BODY, h11.IDLE) or awaited is None:
@@ -228,7 +228,7 @@ class HttpProtocol(_Paced, H11Protocol):
         self._awaited = awaited
 
     def _watch_sending(self) -> None:
-        """One deadline for whatever the client has not read, and a bound on that of all clients."""
+        """Set a deadline for the unread bytes of this client, and enforce the limit on those of all clients."""
         left = self.transport.get_write_buffer_size()
         if not left:
             self._sent()
@@ -272,14 +272,14 @@ def http_protocol(
     max_connections: int | None = None,
     max_unsent: int = MAX_UNSENT_BYTES,
 ) -> type[HttpProtocol]:
-    """Uvicorn's `http` setting: a connection is closed whose head or body has not arrived, or whose answer has not been
-    read, in time.
+    """Make the class for Uvicorn's `http` setting. It closes a connection if the head or body does not arrive, or the
+    answer is not read, by its deadline.
 
     Args:
-        head_seconds: for the head.
-        body_seconds: for the body, and for the answer.
-        max_connections: more are closed at once; as many as there are descriptors for, when None.
-        max_unsent: bytes of answers that clients have not read; beyond them the oldest connection is closed.
+        head_seconds: deadline for the head, in seconds.
+        body_seconds: deadline for the body, and for reading the answer, in seconds.
+        max_connections: more are closed immediately; as many as the descriptors allow when None.
+        max_unsent: most bytes of unread answers over all connections; beyond it the oldest connection is closed.
     """
     limits = {
         "head_seconds": head_seconds,
@@ -292,9 +292,9 @@ def http_protocol(
 
 
 class AcceptErrors:
-    """An event loop's exception handler, which says once a minute that connections cannot be accepted.
+    """Event loop exception handler that logs at most once a minute that connections cannot be accepted.
 
-    By itself asyncio says so for each one that waits: two thousand times at once.
+    By default asyncio logs it for each waiting connection, up to two thousand times at once.
     """
 
     _quiet_until = 0.0
@@ -308,7 +308,7 @@ class AcceptErrors:
 
 
 def _raised_limit() -> int:
-    """The descriptors that this process may have, after its soft limit was raised to the hard one."""
+    """Raise the soft limit of descriptors to the hard one, at most to `MOST_FILES`, and return it."""
     if sys.platform == "win32":
         return MOST_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -319,7 +319,7 @@ def _raised_limit() -> int:
 
 
 class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
-    """Uvicorn's WebSocket, which does not wait for clients that neither read nor hang up, nor for tiny frames."""
+    """Uvicorn's WebSocket with limits on clients that neither read nor hang up, and on tiny frames."""
 
     _pieces = _Pieces()
     _aborting: asyncio.TimerHandle | None = None
@@ -342,7 +342,7 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         started = time.thread_time()
         super().data_received(data)
-        if not self.handshake_initiated:  # The whole head comes at once; the parser has refused it.
+        if not self.handshake_initiated:  # The parser has refused the head.
             self.transport.write(_BAD_REQUEST % b"Invalid opening of a WebSocket")
             self.transport.close()
         if self.transport.is_closing():
@@ -369,7 +369,7 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.transport.pause_reading()  # Pongs are written without waiting; no ping is read until they are gone.
+        self.transport.pause_reading()  # Pongs do not wait for the buffer, so no ping is read until it is empty.
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -384,7 +384,7 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
-        # A refusal ends the opening as well; Uvicorn would log it as an error of the service.
+        # A refusal completes the handshake too; otherwise Uvicorn logs it as an error of the service.
         self.handshake_complete = self.handshake_complete or (self.close_sent and self.initial_response is not None)
 
     def on_task_complete(self, task: "asyncio.Task[None]") -> None:

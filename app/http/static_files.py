@@ -1,4 +1,4 @@
-"""The page's files, which browsers may keep for a while, and get compressed."""
+"""Serves the page's files compressed, with a short cache time."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 MAX_AGE = 300
-"""Seconds for which a browser does not ask again; after them it sends the `ETag` that it has."""
+"""How long a browser uses its copy without asking, in seconds; afterwards it sends the copy's `ETag`."""
 
 
 class _KeptFiles(StaticFiles):
@@ -19,5 +19,5 @@ class _KeptFiles(StaticFiles):
 
 
 def static_files(folder: Path) -> GZipMiddleware:
-    """The application that serves a folder."""
+    """Make the application that serves a folder."""
     return GZipMiddleware(_KeptFiles(directory=folder))

@@ -1,4 +1,4 @@
-"""How long the body of a request may take, and how long its work is kept once the client has gone."""
+"""Sets a deadline for the body of a request, and cancels the work of a request when its client hangs up."""
 
 import asyncio
 
@@ -10,10 +10,10 @@ BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class BodyTimeout:
-    """Refuses a body that is not complete by an absolute deadline, and drops the work of a client that hangs up."""
+    """Refuses a body that is not complete by an absolute deadline, and cancels the work of a client that hangs up."""
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
-        """Args: `seconds` from the request's start within which its body must be complete."""
+        """Args: `seconds` is the time limit for the whole body, from the request's start."""
         self._app = app
         self._seconds = seconds
 

@@ -1,1 +1,1 @@
-"""The classifier: its card, its two engines and its batches. Knows no HTTP."""
+"""Loads the classifier and its card, runs it on one of two engines, and batches its input."""

@@ -1,4 +1,4 @@
-"""What classifies crops: the model of this process behind its batcher, or one somewhere else."""
+"""Classifies crops with a model behind a batcher in this process; `Backend` is the interface for other places."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -11,64 +11,64 @@ from app.model.batcher import Batcher
 from app.model.card import Card
 
 Crop = NDArray[np.float32]
-"""A classifier's input: float32 [96, 96, 3] in [0, 1]."""
+"""Input of the classifier: float32 [96, 96, 3] in [0, 1]."""
 
 Probabilities = NDArray[np.float32]
 """float32 [7], in the order of `app.emotions.LABELS`."""
 
 MAX_BATCH = 16
-"""Most faces of one call of the model: larger calls take as long for each face, and hold up the others."""
+"""Largest batch, in faces. A larger one saves no time per face and delays the other requests."""
 
 HANG_SECONDS = 20.0
-"""A call of the model that takes longer has hung. The slowest regular one, 16 faces, takes well under a second."""
+"""Time limit of one model call, in seconds; a longer one has hung. A full batch takes well under a second."""
 
 
 class Model(Protocol):
-    """What `LocalBackend` needs of a classifier; `predict` is used by one thread at a time."""
+    """The classifier interface of `LocalBackend`, which calls `predict` from one thread at a time."""
 
     card: Card
 
     def predict(self, crops: Sequence[Crop] | NDArray[np.float32], /) -> NDArray[np.float32]:
-        """float32 [N, 96, 96, 3] -> float32 [N, 7]."""
+        """Classify float32 [N, 96, 96, 3] as float32 [N, 7]."""
 
 
 class Backend(Protocol):
-    """A model that answers crops of many callers at once."""
+    """A model that serves many callers at once."""
 
     @property
     def card(self) -> Card:
-        """What the model is."""
+        """The model's card."""
 
     @property
     def alive(self) -> bool:
-        """Whether crops are being answered."""
+        """Whether the model is running."""
 
     @property
     def queued(self) -> int:
-        """Crops waiting."""
+        """Number of crops in the queue."""
 
     def check_alive(self) -> None:
-        """Raise ModelStopped where crops are not answered."""
+        """Raise ModelStopped if the model is not running."""
 
     async def start(self, on_batch: Callable[[int], None] | None = None) -> None:
-        """Begin, before anything else is called; `on_batch` is told the size of every batch of this process."""
+        """Start before any other call; `on_batch` receives the size of every batch of this process."""
 
     async def stop(self) -> None:
-        """Refuse new crops, and finish those admitted."""
+        """Refuse new crops and finish those in the queue."""
 
     async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
         """Classify crops, in order.
 
         Raises:
-            Overloaded: with these, too many crops would wait; those of one picture are queued in parts.
-            ModelStopped: nothing answers.
+            Overloaded: the queue has no room for these crops; those of one picture are queued in parts.
+            ModelStopped: the model is not running.
         """
 
 
 async def in_parts(
     classify: Callable[[Sequence[Crop]], Awaitable[Iterable[Probabilities]]], crops: Sequence[Crop], size: int
 ) -> list[Probabilities]:
-    """The answers of `classify`, which is asked for at most `size` crops at once, so that others come in between."""
+    """Classify crops in parts of at most `size`, so that other callers get their turn in between."""
     answers: list[Probabilities] = []
     for start in range(0, len(crops), size):
         answers.extend(await classify(crops[start : start + size]))
@@ -83,7 +83,7 @@ class LocalBackend:
     ) -> None:
         """
         Args:
-            model: warm.
+            model: already warmed up.
             max_queued, max_batch, max_seconds: as for `Batcher`.
         """
         self._model = model

@@ -1,7 +1,6 @@
-"""A micro-batcher: many callers share one function that is cheaper on batches.
+"""Micro-batches the items of many callers for one function that is cheaper on batches.
 
-One thread owns the function. It waits for the first item and takes whatever else is there; no item waits for others.
-Knows nothing about faces or models.
+One thread owns the function. It takes whatever is in the queue, up to a batch; it never waits for a batch to fill.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ Result = TypeVar("Result")
 Output_co = TypeVar("Output_co", covariant=True)
 
 _HANG_CHECK_SECONDS = 1.0
-"""Interval of the hang check while the batcher stops, in seconds."""
+"""Interval of the hang check, in seconds."""
 
 
 class Results(Protocol[Output_co]):
@@ -33,7 +32,7 @@ class Results(Protocol[Output_co]):
 
 
 class Batcher(Generic[Item, Result]):
-    """Collects items into batches for `run`, which must return one result for each item, in order."""
+    """Collects items into batches for `run`, which must return one result per item, in order."""
 
     def __init__(
         self,
@@ -45,10 +44,10 @@ class Batcher(Generic[Item, Result]):
     ) -> None:
         """
         Args:
-            run: called in the batcher's own thread only, with 1 to `max_batch` items.
-            max_batch: most items of one call.
-            max_queued: most items waiting; more are refused.
-            max_seconds: one call that takes longer has hung; until it returns, callers are refused.
+            run: called only in the batcher's own thread, with 1 to `max_batch` items.
+            max_batch: most items per call.
+            max_queued: most items in the queue; more are refused.
+            max_seconds: time limit of one call; a longer one has hung, and callers are refused until it returns.
         """
         self._run = run
         self._max_batch = max_batch
@@ -63,16 +62,16 @@ class Batcher(Generic[Item, Result]):
 
     @property
     def alive(self) -> bool:
-        """Whether items are being worked on."""
+        """Whether the thread is running and has not hung."""
         return self._thread.is_alive() and not self._stopping and not self._hung()
 
     @property
     def queued(self) -> int:
-        """Items waiting."""
+        """Number of items in the queue."""
         return len(self._queue)
 
     def check_alive(self) -> None:
-        """Refuse what cannot be worked on.
+        """Refuse items if the batcher cannot run them.
 
         Raises:
             ModelStopped: the thread is not running, or has hung.
@@ -81,14 +80,14 @@ class Batcher(Generic[Item, Result]):
             raise ModelStopped("The model is not running; the service needs a restart.")
 
     def start(self, on_batch: Callable[[int], None] | None = None) -> None:
-        """Start the thread, also once more after a stop; `on_batch` is told the size of every batch, in that thread."""
+        """Start the thread, for the first time or after a stop; it calls `on_batch` with the size of every batch."""
         self._on_batch = on_batch
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Refuse new items, finish those admitted, and end the thread; a thread that hangs is left behind."""
+        """Refuse new items, finish those in the queue, and end the thread; a hung thread is abandoned."""
         with self._change:
             self._stopping = True
             self._change.notify_all()
@@ -98,12 +97,12 @@ class Batcher(Generic[Item, Result]):
     async def submit(self, items: Sequence[Item], /) -> list[Result]:
         """Queue `items` together and wait for their results, in order.
 
-        A caller that is cancelled while its items wait takes them back.
+        If the caller is cancelled, its items leave the queue.
 
         Raises:
-            Overloaded: with all of them, too many items would wait; none was queued.
+            Overloaded: the queue has no room for all of them; none was queued.
             ModelStopped: the thread is not running, or has hung.
-            Exception: what `run` raised for the batch that an item was in.
+            Exception: `run` raised it for the batch of an item.
         """
         futures: list[Future[Result]] = [Future() for _ in items]
         with self._change:
@@ -120,7 +119,7 @@ class Batcher(Generic[Item, Result]):
         finally:
             for future in waiting:
                 future.cancel()
-        for error in [future.exception() for future in waiting]:  # asyncio reports errors that nobody looked at.
+        for error in [future.exception() for future in waiting]:  # asyncio logs exceptions that are never retrieved.
             if error is not None:
                 raise error
         return [future.result() for future in waiting]
@@ -151,7 +150,7 @@ class Batcher(Generic[Item, Result]):
                     future.set_exception(ModelStopped("The model stopped before it came to this picture."))
 
     def _take(self) -> tuple[list[Item], list[Future[Result]]]:
-        """Up to a batch of what waits now, without what was cancelled."""
+        """Take up to a batch from the queue, without cancelled items."""
         items: list[Item] = []
         futures: list[Future[Result]] = []
         with self._change:
@@ -163,13 +162,13 @@ class Batcher(Generic[Item, Result]):
         return items, futures
 
     def _deliver(self, items: list[Item], futures: Sequence[Future[Result]]) -> None:
-        """Run a batch and give one result to each future, or to all of them what the batch raised."""
+        """Run a batch and set each future's result; if the batch raises, set its exception on all of them."""
         self._called = time.monotonic()
         try:
             results = self._run(items)
             if len(results) != len(items):
                 raise RuntimeError(f"{len(items)} items gave {len(results)} results")
-        except Exception as error:  # noqa: BLE001 - whatever the batch raises is its callers' answer, and must not end the thread
+        except Exception as error:  # noqa: BLE001 - callers get their batch's exception; it must not end the thread
             for future in futures:
                 future.set_exception(error)
             return

@@ -1,6 +1,6 @@
-"""The model's card: what a model file is, how it was made and how well it does.
+"""Defines the model card: what a model file is, how it was trained and how good it is.
 
-Training writes it, loading checks it, `/model` serves it.
+Training writes the card, loading checks it, and `/model` serves it.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ NOT_KNOWN = (
     "and exaggerated expressions prevail. Faces from the side, from far below or above, or partly hidden are not "
     "covered."
 )
-"""Of every model that is trained on this data."""
+"""Limits of every model that is trained on this data."""
 
 
 class InputSpec(BaseModel):
-    """What the network takes."""
+    """Input of the network."""
 
     shape: tuple[int, int, int] = (INPUT_SIZE, INPUT_SIZE, 3)
     range: tuple[float, float] = (0.0, 1.0)
@@ -57,7 +57,7 @@ class CalibrationBin(BaseModel):
 
 
 class Figures(BaseModel):
-    """What `python -m training.evaluate` measured on one set of faces."""
+    """Results of `python -m training.evaluate` on one set of faces."""
 
     data: str
     count: int = Field(description="Faces measured.")
@@ -95,7 +95,7 @@ class Figures(BaseModel):
 
 
 class Robustness(BaseModel):
-    """Accuracy on a fixed part of one set, after changes to its 48x48 faces that keep the expression."""
+    """Accuracy on a fixed part of one set after changes to its 48x48 faces that keep the expression."""
 
     data: str
     count: int
@@ -105,7 +105,7 @@ class Robustness(BaseModel):
 
 
 class Served(BaseModel):
-    """Faces set into pictures, found and named as the service does."""
+    """Results of the service's detection and classification on faces that are set into pictures."""
 
     size: float = Field(description="Side of the face, as a share of the picture's.")
     count: int
@@ -115,14 +115,14 @@ class Served(BaseModel):
 
 
 class Variant(BaseModel):
-    """A faster variant of the model, measured beside it on PublicTest."""
+    """A faster variant of the model, compared with it on PublicTest."""
 
     accuracy: float
     same_answer: float = Field(description="Share of faces with the same top label.")
 
 
 class Card(BaseModel):
-    """The `.json` file beside a model file, and the use policy of them all."""
+    """The `.json` file beside a model file, with the use policy, which is the same for all models."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -168,7 +168,7 @@ class Card(BaseModel):
         return NOT_KNOWN
 
     def allows(self, variant: str) -> bool:
-        """Whether a variant has the model's accuracy within its margin and gives 99 of 100 faces the same top label."""
+        """Whether a variant's accuracy is within its margin and 99 of 100 faces keep the model's top label."""
         if variant not in self.forms or "PublicTest" not in self.evaluation:
             return False
         one = self.forms[variant]
@@ -177,12 +177,12 @@ class Card(BaseModel):
 
     @staticmethod
     def int8_path_of(model: Path) -> Path:
-        """Where the int8 variant of a model file lies."""
+        """Path of a model file's int8 variant."""
         return model.with_suffix(".tflite")
 
     @staticmethod
     def path_of(model: Path) -> Path:
-        """Where the card of a model file lies."""
+        """Path of a model file's card."""
         return model.with_suffix(".json")
 
     def write(self, model: Path) -> None:
@@ -191,11 +191,11 @@ class Card(BaseModel):
 
 
 def read_card(model: Path, variant: Literal["int8"] | None = None) -> Card:
-    """Read the card of a model file and check that it is for this file and this service.
+    """Read the card of a model file and check that it belongs to this file and this service.
 
     Args:
         model: the `.keras` file.
-        variant: `int8` to check the file of that variant instead, which then need not have the model file beside it.
+        variant: `int8` checks the file of that variant instead; the model file may then be missing.
 
     Raises:
         StartError: a file is missing, unreadable, altered, or made for other labels or another input.

@@ -1,6 +1,6 @@
-"""The VGG16: crops of faces -> probabilities of the seven expressions, on one of two engines.
+"""Classifies face crops into the seven expressions with a VGG16, on one of two engines.
 
-The only module of the service that imports TensorFlow, Keras or LiteRT, inside its loaders.
+TensorFlow and Keras are imported inside functions, so that the `litert` engine runs without them.
 """
 
 import gc
@@ -26,13 +26,13 @@ Tensor = NDArray[np.float32]
 Infer = Callable[[Tensor], Tensor]
 
 LARGEST_CALL: dict[Engine, int] = {"keras": 16, "litert": 1}
-"""Most faces that an engine is given at once: more cost memory and save no time."""
+"""Largest batch of each engine, in faces; a larger one costs memory and saves no time."""
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 class Classifier:
-    """A loaded model and its card. `predict` is meant for one thread at a time."""
+    """A loaded model and its card. Call `predict` from one thread at a time."""
 
     def __init__(
         self, path: Path, engine: Engine = "keras", precision: Precision = "auto", threads: int | None = None
@@ -42,9 +42,9 @@ class Classifier:
         Args:
             path: the `.keras` file; the `litert` engine reads the `.tflite` file of the same name instead.
             engine: `keras` or `litert`.
-            precision: of the `keras` engine; `auto` takes bfloat16 where the processor computes it and the card shows
-                that it answers the same.
-            threads: that one call uses; as many as there are processors when None.
+            precision: precision of the `keras` engine; `auto` is bfloat16 if the processor computes it and the card
+                shows that it answers the same.
+            threads: threads of one call; as many as there are processors when None.
 
         Raises:
             StartError: the file or its card is missing, truncated, altered or for another service.
@@ -61,7 +61,7 @@ class Classifier:
             self._infer = _frozen(_load_keras(path, self.precision, threads))
 
     def warm(self) -> None:
-        """Run the smallest and the largest call once, so that no request pays for it."""
+        """Run the smallest and the largest batch once, so that no request pays for the first calls."""
         for size in {1, self._largest}:
             self.predict(np.zeros((size, INPUT_SIZE, INPUT_SIZE, 3), np.float32))
 
@@ -83,7 +83,7 @@ class Classifier:
 
 
 def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16; False where that cannot be read."""
+    """Whether the processor multiplies bfloat16; False if the system does not tell."""
     if not cpuinfo.is_file():
         return False
     flags = [line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")]
@@ -92,7 +92,7 @@ def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 @contextmanager
 def _hidden(module: str) -> Iterator[None]:
-    """Meanwhile `module` cannot be imported, unless it was before."""
+    """Block the import of `module` inside the context, unless it is already imported."""
     if module in sys.modules:
         yield
         return
@@ -106,8 +106,8 @@ def _hidden(module: str) -> Iterator[None]:
 def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TEST_TMPDIR", os.devnull)  # absl would look for a writable folder at import, and insist.
-    with _hidden("jax"):  # TensorFlow's converter imports it where it is installed: a second and 0.1 GB for nothing.
+    os.environ.setdefault("TEST_TMPDIR", os.devnull)  # At import absl requires a writable folder.
+    with _hidden("jax"):  # TensorFlow's converter imports it if installed: a second and 0.1 GB for nothing.
         import keras  # noqa: PLC0415
         import tensorflow as tf  # noqa: PLC0415
 
@@ -121,16 +121,16 @@ def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
     if model.input_shape[1:] != (INPUT_SIZE, INPUT_SIZE, 3):
         raise StartError(f"{path} takes {model.input_shape[1:]}; the service prepares {(INPUT_SIZE, INPUT_SIZE, 3)}")
     model = pruned_network(model, precision)
-    gc.collect()  # The network of the file has reference cycles; its weights would stay in memory for long.
+    gc.collect()  # The loaded network has reference cycles, which would keep its weights in memory.
     return model
 
 
 def pruned_network(model: Any, precision: str = "float32") -> Any:
-    """The same Keras network without the channels that have no influence on its probabilities.
+    """Copy a Keras network without the channels that have no influence on its probabilities.
 
     Args:
         model: a plain chain of layers.
-        precision: `float32` or `bfloat16`, of weights and activations; those of the last layer stay float32.
+        precision: `float32` or `bfloat16`, for weights and activations; the last layer stays float32.
     """
     import keras  # noqa: PLC0415
 
@@ -152,9 +152,9 @@ def pruned_network(model: Any, precision: str = "float32") -> Any:
 
 
 def _frozen(network: Any) -> Infer:
-    """The network as one graph for any number of crops, with its weights as constants.
+    """Freeze the network into one graph for any number of crops, with its weights as constants.
 
-    oneDNN brings constant weights into its own order once, variables at every call: a third of the time of one face.
+    oneDNN reorders constant weights once, but variables at every call, which is a third of the time of one face.
     """
     import tensorflow as tf  # noqa: PLC0415
 
@@ -165,14 +165,14 @@ def _frozen(network: Any) -> Infer:
         constants = [[tf.constant(value) for value in values] for values in (weights, others)]
         probabilities, _ = network.stateless_call(*constants, crops, training=False)
     config = tf.compat.v1.ConfigProto()
-    # The rewriting of graphs copies the constants many times over: 0.4 GB and two seconds, to save a twentieth.
+    # The graph optimizer copies the constants many times: 0.4 GB and two seconds, to save a twentieth of the time.
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     infer: Infer = tf.compat.v1.Session(graph=graph, config=config).make_callable(probabilities, [crops])
     return infer
 
 
 def _load_litert(path: Path, threads: int | None) -> Infer:
-    """The int8 variant ends in logits; their softmax is taken here, in float32, so that no probability is rounded."""
+    """Load the int8 variant. It ends in logits, and the softmax runs here in float32 to avoid rounded probabilities."""
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
 
     try:

@@ -1,6 +1,6 @@
-"""Which parts of a face speak for a label: what hiding each of them changes (Zeiler & Fergus 2014).
+"""Explains a label by hiding each part of a face and measuring the change (Zeiler & Fergus 2014).
 
-Needs no more of a classifier than its probabilities, so that every engine can be explained.
+It uses only a classifier's probabilities, so it works with every engine.
 """
 
 import cv2
@@ -13,21 +13,21 @@ GRID = 6
 """Parts along each side of a crop."""
 
 PATCH = 24
-"""Side of the square that is hidden around the middle of each part, in pixels; neighbours overlap."""
+"""Side of the square that is hidden around the centre of each part, in pixels; neighbours overlap."""
 
 BLUR = 10.0
-"""Standard deviation of the blur that takes the place of what is hidden, in pixels."""
+"""Standard deviation of the blur that hides a part, in pixels."""
 
 _LEAST = 1e-30
 
 
 def blurred(crop: Floats) -> Floats:
-    """A crop without anything that tells an expression: float32 [H, W, 3] -> float32 [H, W, 3]."""
+    """Blur a crop until it shows no expression: float32 [H, W, 3] -> float32 [H, W, 3]."""
     return np.asarray(cv2.GaussianBlur(crop, (0, 0), BLUR, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def occluded(crop: Floats) -> Floats:
-    """A crop, and the crop with each of its parts hidden in turn.
+    """The crop, followed by copies of it with one part hidden each.
 
     Args:
         crop: float32 [H, W, 3] in [0, 1].
@@ -45,14 +45,14 @@ def occluded(crop: Floats) -> Floats:
 
 
 def evidence(probabilities: Floats, label: int) -> Floats:
-    """What hiding each part takes from a label's log-odds, which do not saturate as its probability does.
+    """How much a label's log-odds drop when each part is hidden. Log-odds do not saturate as probabilities do.
 
     Args:
-        probabilities: float32 [1 + GRID * GRID, 7], of what `occluded` gives; rows sum to 1.
+        probabilities: float32 [1 + GRID * GRID, 7], for the crops of `occluded`; rows sum to 1.
         label: index into `app.emotions.LABELS`.
 
     Returns:
-        float32 [GRID, GRID]; above zero is evidence for the label, below zero against it.
+        float32 [GRID, GRID]; values above zero are evidence for the label, values below zero against it.
     """
     others = np.delete(probabilities, label, axis=1).sum(axis=1)
     odds = np.log(np.maximum(probabilities[:, label], _LEAST)) - np.log(np.maximum(others, _LEAST))

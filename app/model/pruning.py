@@ -1,4 +1,4 @@
-"""Which channels of a chain of layers have any influence on its outputs. Works on arrays alone."""
+"""Removes the channels of a chain of layers that have no influence on its outputs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,14 +11,14 @@ Layer = tuple[Weights, Weights]
 
 
 def pruned(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """The same chain without the channels that all following layers multiply by zero; its outputs stay the same.
+    """Remove the channels that all following layers multiply by zero; the outputs of the chain stay the same.
 
     Args:
-        layers: in order. Between them may stand what treats all channels alike, such as ReLU, pooling and a flattening
-            whose last axis is the channels.
+        layers: in order. Operations that treat all channels alike may stand between them, such as ReLU, pooling and a
+            flattening whose last axis is the channels.
 
     Returns:
-        The layers in order, with as many outputs as before in the last one, and at least one in each.
+        The layers in order. The last one has as many outputs as before, and each has at least one.
     """
     kept = [np.ones(len(layers[-1][1]), bool)]
     for (kernel, _), (_, before) in zip(layers[:0:-1], layers[-2::-1], strict=True):

@@ -1,4 +1,4 @@
-"""Pictures in, pictures out."""
+"""Serves `/predict/annotated` and `/explain`, which answer a picture with a picture."""
 
 from enum import StrEnum
 from typing import Annotated, Any, get_args
@@ -21,10 +21,10 @@ _MEDIA_TYPES: dict[FileFormat, str] = {form: f"image/{form.lower()}" for form in
 
 
 def accepted_format(accept: str) -> FileFormat:
-    """The picture format that an `Accept` header asks for (RFC 9110, 12.5.1); JPEG where it does not mind.
+    """The picture format that an `Accept` header prefers (RFC 9110, 12.5.1); JPEG without a preference.
 
     Raises:
-        NotAcceptable: it wants neither JPEG nor PNG.
+        NotAcceptable: the header accepts neither JPEG nor PNG.
     """
     weights: dict[str, float] = {}
     for entry in accept.split(","):
@@ -66,9 +66,9 @@ def _picture(description: str, *media_types: str) -> dict[int | str, dict[str, A
 async def predict_annotated(
     form: Annotated[FileFormat, Depends(_accepted)], upload: OneFile, selection: SelectionDep
 ) -> Response:
-    """Answer one picture as `/predict` does, drawn over the picture itself.
+    """Answer one picture as `/predict` does, with the answer drawn over the picture.
 
-    JPEG, or PNG where `Accept` prefers it. Nothing of the upload but its pixels is in the answer.
+    The answer is a JPEG, or a PNG if `Accept` prefers it. It carries no metadata of the upload.
     """
     _, picture = await upload.analyzer.annotate(upload.file.data, form, selection)
     return Response(picture, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept"})
@@ -94,8 +94,8 @@ async def explain(
 ) -> Response:
     """Show which parts of one face speak for a label, and which against it (occlusion, Zeiler & Fergus 2014).
 
-    `X-Emotion` is the label explained, `X-Probability` its probability, `X-Face` the number of the face and `X-Faces`
-    how many there are.
+    `X-Emotion` is the explained label, `X-Probability` its probability, `X-Face` the number of the face and `X-Faces`
+    the number of faces in the picture.
     """
     if (x is None) != (y is None):
         raise errors.InvalidRequest("A point has both x and y.")

@@ -1,4 +1,4 @@
-"""A camera's frames in, expressions out, over a WebSocket."""
+"""Serves `/live`: a WebSocket takes a camera's frames and returns expressions."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,13 +14,13 @@ from app.routers.dependencies import AdmissionDep, AnalyzerDep, LiveSessionsDep,
 router = APIRouter()
 
 MAX_FRAMES_PER_SECOND = 120
-"""Read from one connection; whoever sends more waits."""
+"""Most frames read from one connection per second; further frames wait."""
 
 CLOSE_SECONDS = 5
-"""For which a client may leave the reason unread."""
+"""How long the service waits for a client to read the close frame, in seconds."""
 
 GOING_AWAY, UNSUPPORTED_DATA, TOO_BIG = 1001, 1003, 1009
-"""Codes with which a connection is closed (RFC 6455, 7.4.1)."""
+"""WebSocket close codes (RFC 6455, 7.4.1)."""
 
 
 @router.websocket("/live")
@@ -31,11 +31,11 @@ async def live(
     settings: SettingsDep,
     sessions: LiveSessionsDep,
 ) -> None:
-    """Answer the newest frame of a camera, again and again; frames that a newer one overtakes are skipped."""
+    """Answer the newest frame of a camera, again and again; older frames are skipped."""
     if sessions.locked():
         raise Overloaded(f"{settings.max_live} cameras are connected, the most at once; try again shortly.")
     async with sessions:
-        await socket.accept(next(iter(socket.scope["subprotocols"]), None))  # Browsers insist on one of theirs.
+        await socket.accept(next(iter(socket.scope["subprotocols"]), None))  # Browsers require one of theirs.
         session = LiveSession(analyzer, admission)
         with suppress(WebSocketDisconnect):
             seconds = settings.live_seconds
@@ -43,7 +43,7 @@ async def live(
 
 
 async def _read(socket: WebSocket, session: LiveSession, seconds: float) -> None:
-    """Hand the frames to the session; returns once the connection is closed."""
+    """Hand the frames to the session until the connection is closed."""
     while True:
         try:
             async with asyncio.timeout(seconds):
@@ -65,14 +65,14 @@ async def _read(socket: WebSocket, session: LiveSession, seconds: float) -> None
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    """Say why, to a client that reads; the connection ends soon in any case."""
+    """Close the connection with a reason; give up waiting for the client after `CLOSE_SECONDS`."""
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_SECONDS):
             await socket.close(code, reason)
 
 
 async def _write(socket: WebSocket, session: LiveSession, seconds: float) -> None:
-    """Send the answers; returns once the client has stopped reading them."""
+    """Send the answers until the client stops reading them."""
     async for answer in session.answers():
         try:
             async with asyncio.timeout(seconds):
@@ -82,7 +82,7 @@ async def _write(socket: WebSocket, session: LiveSession, seconds: float) -> Non
 
 
 async def _first(*works: Coroutine[Any, Any, None]) -> None:
-    """Do all of it until one part is done or fails, then drop the others."""
+    """Run all coroutines until one ends or fails, then cancel the others."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Pictures in, expressions out."""
+"""Serves `/predict` and `/predict/batch`, which answer pictures with expressions."""
 
 import asyncio
 from typing import Annotated

@@ -1,7 +1,7 @@
-"""Request bodies -> uploaded files, in memory and within limits, admitted to the analyzer.
+"""Reads the uploaded files of a request into memory, within limits, and admits them to the analyzer.
 
-FastAPI's own file parameters are not used: they spool files over 1 MB to disk, read a body of any size, and describe
-lists of files in a way that Swagger UI draws as text boxes.
+It does not use FastAPI's file parameters: they spool files over 1 MB to disk, read a body of any size, and describe
+lists of files in a way that Swagger UI shows as text boxes.
 """
 
 import asyncio
@@ -31,17 +31,17 @@ from app.errors import (
 from app.settings import Settings
 
 MAX_FIELDS = 1000
-"""Most parts of a multipart body; forms have a few, and each part costs time."""
+"""Most parts of a multipart body; each part costs time, and normal forms have only a few."""
 
 _OVERHEAD = 64 * 1024
-"""Bytes that multipart framing may add to the files."""
+"""Most bytes that multipart framing may add to the files."""
 
 Refusal = Callable[[], ServiceError]
 """Makes the error of a body that is too long."""
 
 
 class UploadedFile(NamedTuple):
-    """One uploaded file; the name is the client's word and only ever repeated."""
+    """One uploaded file; its name comes from the client and is only repeated in answers."""
 
     name: str | None
     data: bytes
@@ -52,8 +52,8 @@ class Upload(NamedTuple):
 
     Attributes:
         files: in the order sent; at least one.
-        analyzer: that has admitted them.
-        threads: picture threads that this request may use at the moment.
+        analyzer: answers them.
+        threads: returns how many picture threads this request may use now.
     """
 
     files: list[UploadedFile]
@@ -62,7 +62,7 @@ class Upload(NamedTuple):
 
     @property
     def file(self) -> UploadedFile:
-        """The first one."""
+        """The first file."""
         return self.files[0]
 
 
@@ -101,12 +101,12 @@ async def _read_many(request: Request, settings: Settings, take: Take) -> list[U
 def _admitted(
     read: Callable[[Request, Settings, Take], Awaitable[list[UploadedFile]]],
 ) -> Callable[[Request], AsyncIterator[Upload]]:
-    """The dependency that reads the files of a request and has them admitted."""
+    """Make the dependency that reads the files of a request and admits them."""
 
     async def upload(request: Request) -> AsyncIterator[Upload]:
         state = request.app.state
         admission: Admission = state.admission
-        admission.check()  # Before anything is read: a refusal shall cost nothing.
+        admission.check()  # Refuse before reading the body, at no cost.
         with state.byte_budget.hold() as take:
             files = await read(request, state.settings, take)
             with admission.admit(len(files)):
@@ -153,7 +153,7 @@ def _kind(request: Request) -> str:
     """The media type of the body.
 
     Raises:
-        UnsupportedFormat: it is one that cannot be read.
+        UnsupportedFormat: the service cannot read this type or encoding.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
@@ -165,14 +165,14 @@ def _kind(request: Request) -> str:
 
 
 async def _json_files(request: Request, field: str, limit: int, error: Refusal, take: Take) -> list[UploadedFile]:
-    """The pictures of a JSON body; `limit` is of their bytes in all."""
+    """The pictures of a JSON body; `limit` is the most bytes of all of them together."""
     encoded = limit * 4 // 3 + _OVERHEAD
     body = b"".join([chunk async for chunk in _limited(request, encoded, error, take)])
     return await asyncio.to_thread(_from_json, body, field)
 
 
 def _from_json(body: bytes, field: str) -> list[UploadedFile]:
-    """The pictures of `{"image": "..."}` or `{"images": ["...", ...]}`: base64, or `data:` addresses."""
+    """The pictures of `{"image": "..."}` or `{"images": ["...", ...]}`, as base64 or `data:` URLs."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -205,7 +205,7 @@ def _from_base64(text: str) -> bytes:
 async def _multipart_files(
     request: Request, field: str, stream: AsyncGenerator[bytes, None], largest: int
 ) -> list[UploadedFile]:
-    """The files of a field, or of the only other field that has any; a lone picture needs no file name in its own."""
+    """The files of a field, or of the only other field with files; in `file`, a picture needs no file name."""
     most = largest + _OVERHEAD
     headers = _content_type(request)
     parser = MultiPartParser(headers, stream, max_files=MAX_FIELDS, max_fields=MAX_FIELDS, max_part_size=most)
@@ -217,7 +217,7 @@ async def _multipart_files(
     try:
         parts = [(name, *await _content(part)) for name, part in form.multi_items()]
     finally:
-        for part in parser._files_to_close_on_error:  # Unlike the form's own files, also one that was cut short.
+        for part in parser._files_to_close_on_error:  # The form's own files lack one that was cut short.
             part.close()
     own = [(file, named) for name, file, named in parts if name == field]
     if own and (field == "file" or all(named for _, named in own)):
@@ -231,7 +231,7 @@ async def _multipart_files(
 
 
 async def _content(part: UploadFile | str) -> tuple[UploadedFile, bool]:
-    """A part's file, and whether it was sent as one; the name is UTF-8 as far as it can be."""
+    """A part as a file, and whether it was sent as one; bytes of the name that are not UTF-8 are replaced."""
     if isinstance(part, str):
         return UploadedFile(None, part.encode("latin-1")), False
     name = None if part.filename is None else part.filename.encode("latin-1").decode("utf-8", "replace")
@@ -239,10 +239,10 @@ async def _content(part: UploadFile | str) -> tuple[UploadedFile, bool]:
 
 
 def _content_type(request: Request) -> Headers:
-    """The content type with a charset that keeps every byte: the parser would otherwise try what the client names.
+    """The content type with a charset that keeps every byte; otherwise the parser uses the client's charset.
 
     Raises:
-        MalformedBody: the boundary has characters that none may have (RFC 2046, 5.1.1).
+        MalformedBody: the boundary has characters that are not allowed (RFC 2046, 5.1.1).
     """
     boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
     if not re.fullmatch(rb"[0-9A-Za-z'()+_,./:=? -]+", boundary):
@@ -252,11 +252,11 @@ def _content_type(request: Request) -> Headers:
 
 
 async def _limited(request: Request, limit: int, error: Refusal, take: Take) -> AsyncGenerator[bytes, None]:
-    """The body's chunks, each of which is taken from the budget; raises `error` once it is longer than `limit`.
+    """Yield the chunks of the body and take each from the budget; raise `error` if the body is longer than `limit`.
 
-    What a well-meaning client is still sending is read first and thrown away, up to the limit again, because most
-    clients do not look at an answer before they have sent their request. One that asked whether to send, or that
-    announces even more, is refused at once.
+    Before it raises, it reads and discards the rest of the body, up to twice the limit in all, because most clients
+    read no answer before they have sent their request. A client that declares even more, or declares too much and
+    sends `Expect`, is refused immediately.
     """
     declared = int(length) if (length := request.headers.get("content-length", "")).isdecimal() else 0
     refused = declared > limit

@@ -1,1 +1,1 @@
-"""Pictures and the faces in them. Knows no HTTP, model or settings."""
+"""Decodes pictures and videos, finds the faces in them, and draws the answers."""

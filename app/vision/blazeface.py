@@ -1,6 +1,6 @@
-"""Picture -> proposals for faces, by BlazeFace full range, sparse (Bazarevsky et al. 2019; MediaPipe 0.10.14).
+"""Proposes faces in a picture by BlazeFace full range, sparse (Bazarevsky et al. 2019; MediaPipe 0.10.14).
 
-Faces at any angle in the plane; it needs colours. Runs on LiteRT.
+It finds faces at any angle in the plane, needs a colour picture, and runs on LiteRT.
 """
 
 import hashlib
@@ -18,28 +18,28 @@ from app.errors import StartError
 from app.vision.geometry import Pixels, Point, Square, cut_upright, shrunk
 
 SHA256 = "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"
-"""Of the file that the outputs are read for."""
+"""SHA-256 of the model file; another file may have other outputs."""
 
 SIDE = 192
 """Side of the network's input, in pixels."""
 
 CELLS = 48
-"""Cells of the grid along each side, one proposal each."""
+"""Cells along each side of the output grid; each cell gives one proposal."""
 
 LEAST_SCORE = 0.065
-"""Proposals below this are not looked at."""
+"""Score threshold; proposals below it are dropped."""
 
 MOST_SCORE = 1 - 1e-9
 
 SAME = 0.3
-"""Overlap (intersection over union) from which two proposals are for one face; MediaPipe's value."""
+"""IoU above which two proposals are the same face; MediaPipe's value."""
 
 
 class Proposal(NamedTuple):
-    """What may be a face.
+    """A face proposed by the network.
 
     Attributes:
-        square: around brow to chin, in pixels.
+        square: from brow to chin, in pixels.
         score: 0 to 1.
         landmarks: right eye, left eye, nose, mouth, right ear, left ear, as the person has them; in pixels.
     """
@@ -50,13 +50,13 @@ class Proposal(NamedTuple):
 
     @property
     def roll(self) -> float:
-        """How far the head is turned in the picture's plane, from the eyes: degrees, clockwise, -180 to 180."""
+        """Rotation of the head in the picture's plane, from the eyes: degrees, clockwise, -180 to 180."""
         (right_x, right_y), (left_x, left_y) = self.landmarks[:2]
         return math.degrees(math.atan2(left_y - right_y, left_x - right_x))
 
 
 class _PerThread(threading.local):
-    """An interpreter for each thread, made from memory when that first asks."""
+    """One interpreter per thread, made from memory on the thread's first call."""
 
     def __init__(self, model: bytes) -> None:
         self.interpreter = Interpreter(model_content=model, num_threads=1)
@@ -73,7 +73,7 @@ class BlazeFace:
         """Read the network.
 
         Raises:
-            StartError: the file is missing, or is another one.
+            StartError: the file is missing or has another SHA-256.
         """
         if not model.is_file():
             raise StartError(f"the face detector {model} is missing")
@@ -83,15 +83,15 @@ class BlazeFace:
         self._local = _PerThread(content)
 
     def propose(self, colours: Pixels, view: Square, roll: float = 0) -> list[Proposal]:
-        """Look at one square of a picture; what of it lies outside is black.
+        """Search one square of a picture; the part of the square outside the picture is black.
 
         Args:
             colours: uint8 [H, W, 3] RGB.
-            view: in pixels of the picture.
-            roll: how far the view is turned, in degrees, clockwise.
+            view: square to search, in pixels of the picture.
+            roll: rotation of the view, in degrees, clockwise.
 
         Returns:
-            At most one proposal a face, in pixels of the picture, highest score first.
+            At most one proposal per face, in pixels of the picture, highest score first.
         """
         local = self._local
         seen = cut_upright(colours, view, roll, SIDE, cv2.BORDER_CONSTANT) if roll else _framed(colours, view)
@@ -108,7 +108,7 @@ class BlazeFace:
         regions = local.interpreter.get_tensor(local.regions)[0, cells].astype(np.float64).reshape(-1, 8, 2) / SIDE
         middles = np.stack([cells % CELLS + 0.5, cells // CELLS + 0.5], axis=-1) / CELLS
         sizes = regions[:, 1].max(axis=1) * view.side
-        points = np.delete(regions, 1, axis=1) + middles[:, np.newaxis]  # The middle, then the landmarks: 0 to 1.
+        points = np.delete(regions, 1, axis=1) + middles[:, np.newaxis]  # The centre, then the landmarks: 0 to 1.
         sine, cosine = math.sin(math.radians(roll)), math.cos(math.radians(roll))
         places = (points - 0.5) @ np.array([[cosine, sine], [-sine, cosine]]) * view.side + (view.x, view.y)
         scores = np.minimum(1 / (1 + np.exp(-logits[cells].astype(np.float64))), MOST_SCORE)
@@ -123,10 +123,10 @@ class BlazeFace:
 
 
 def _apart(middles: NDArray[np.float64], sizes: NDArray[np.float64]) -> list[int]:
-    """Numbers of the squares that no earlier one overlaps.
+    """Non-maximum suppression: indices of the squares that overlap no square kept before them.
 
     Args:
-        middles: float64 [N, 2], x and y.
+        middles: float64 [N, 2], x and y, best square first.
         sizes: float64 [N].
     """
     kept: list[int] = []
@@ -142,7 +142,7 @@ def _apart(middles: NDArray[np.float64], sizes: NDArray[np.float64]) -> list[int
 
 
 def _framed(colours: Pixels, view: Square) -> NDArray[np.uint8]:
-    """The view at the network's size: uint8 [192, 192, 3]."""
+    """The view scaled to the network's input: uint8 [192, 192, 3]."""
     left, top = view.x - view.side / 2, view.y - view.side / 2
     x, y = max(round(left), 0), max(round(top), 0)
     part = colours[y : max(round(top + view.side), 0), x : max(round(left + view.side), 0)]

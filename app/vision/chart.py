@@ -1,4 +1,4 @@
-"""Expressions over time as a picture: one panel a video, one line a label."""
+"""Draws expressions over time: one panel per video, one line per label."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from PIL import Image, ImageColor, ImageDraw
 from app.vision.drawing import COLOURS, font
 
 WIDTH, HEIGHT = 1280, 380
-"""Of one panel, in pixels."""
+"""Size of one panel, in pixels."""
 
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 52, 150, 44
 _INK, _QUIET, _LINE, _GROUND = (28, 32, 48), (90, 97, 120), (226, 229, 238), (255, 255, 255)
@@ -20,27 +20,27 @@ _MAX_TICKS = 12
 
 
 class Moment(NamedTuple):
-    """One frame: its time in seconds, and the largest face's probabilities by label, or None where there was none."""
+    """One frame: its time in seconds, and the probabilities of the largest face by label; None without a face."""
 
     time: float
     probabilities: dict[str, float] | None
 
 
 class Timeline(NamedTuple):
-    """One video's name and moments, in order of time."""
+    """The name of one video and its moments, in order of time."""
 
     name: str
     moments: Sequence[Moment]
 
 
 def draw(timelines: Sequence[Timeline]) -> Image.Image:
-    """Draw timelines under one another; a line breaks where no face was found.
+    """Draw timelines one below the other; a line breaks where no face was found.
 
     Args:
         timelines: at least one.
 
     Returns:
-        RGB, `WIDTH` x (`HEIGHT` for each timeline).
+        RGB, `WIDTH` wide and `HEIGHT` high for each timeline.
     """
     return Image.fromarray(np.concatenate([_panel(one) for one in timelines]))
 

@@ -1,6 +1,6 @@
-"""A picture's file -> upright pixels, within limits.
+"""Decodes picture files into upright pixels, within limits.
 
-Formats are recognised by content; names and declared types are never looked at.
+The content of a file tells its format; its name and declared type are ignored.
 """
 
 import math
@@ -20,10 +20,10 @@ from app.errors import FileTooLarge, InvalidImage, TooManyPixels, UnsupportedFor
 from app.vision import image_guard
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF")
-"""Pillow's names of what is accepted; of an animation, the first frame."""
+"""Accepted formats, by Pillow's names. An animation counts as its first frame."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".gif"})
-"""Of files that are taken from folders and archives; a file that is named itself is always tried."""
+"""Suffixes of the files that are read from folders and archives. A file given by its own path is always tried."""
 
 _ACCEPTED = "JPEG, PNG, WebP, AVIF, BMP and GIF"
 
@@ -45,13 +45,13 @@ _OTHERS = (
     ("A video", 4, (b"ftypiso", b"ftypmp4", b"ftypavc1", b"ftypM4V", b"ftypMSNV", b"ftypqt", b"ftyp3g", b"ftypdash")),
     ("A video", 0, (b"\x1a\x45\xdf\xa3",)),
 )
-"""Name, place and beginning of what is refused by name; a negative place counts from the end."""
+"""Formats that are refused by name: name, offset and signatures. A negative offset counts from the end."""
 
 _DEEP_JPEG = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\0[\x0b-\x20][\x02-\x07\x09-\x10]")
-"""The frame header of a JPEG whose samples have other than 8 bits."""
+"""Frame header of a JPEG whose samples do not have 8 bits."""
 
 _BASE64 = (b"data:image/", b"/9j/", b"iVBORw0KGgo", b"UklGR", b"R0lGOD", b"AAAA")
-"""How pictures, and addresses that hold one, begin in base64."""
+"""First bytes of a picture in base64, and of a `data:` URL that holds one."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -64,10 +64,10 @@ _UPRIGHT = {
 }
 
 _SIDEWAYS = range(5, 9)
-"""EXIF orientations that exchange width and height."""
+"""EXIF orientations that swap width and height."""
 
 _PNG_EXIF = (b"eXIf", b"tEXtRaw profile", b"zTXtRaw profile", b"iTXtRaw profile", b"iTXtXML:", b"tEXtXML:")
-"""How those chunks of a PNG begin that may tell an orientation."""
+"""First bytes of the PNG chunks that may hold an orientation."""
 
 _CORRUPT = (
     OSError,
@@ -81,32 +81,32 @@ _CORRUPT = (
     EOFError,
     struct.error,
 )
-"""What Pillow's decoders raise on bytes that are not what their header promises."""
+"""Errors that Pillow's decoders raise on corrupt files."""
 
 LARGE = 16_000_000
-"""Pixels of a picture whose memory is given back to the system as soon as it is decoded."""
+"""Pixels above which a picture's memory goes back to the system right after decoding."""
 
 _STRIP = 256
-"""Rows that are converted at once."""
+"""Rows that are converted at a time."""
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and is not a setting; `Picture` checks before decoding.
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns. `Picture` checks the size before decoding.
 
 
 class Limits(NamedTuple):
-    """What one picture may cost; checked before the work that each bounds.
+    """Limits of one picture. Each is checked before the work that it bounds.
 
     Attributes:
-        max_bytes: of its file.
-        max_pixels: width x height.
+        max_bytes: largest file, in bytes.
+        max_pixels: largest picture, width x height.
     """
 
     max_bytes: int
     max_pixels: int
 
     def check_size(self, width: int, height: int) -> None:
-        """Raise TooManyPixels where a picture is too large."""
+        """Raise TooManyPixels if a picture is too large."""
         if width * height > self.max_pixels:
             raise TooManyPixels(
                 f"The picture of {width} x {height} pixels is larger than {self.max_pixels / 1e6:.3g} megapixels, the "
@@ -115,12 +115,12 @@ class Limits(NamedTuple):
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture."""
+    """Whether a file name has the suffix of a picture."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
 class PixelPicture:
-    """A picture that is decoded already, with the methods of `Picture`.
+    """A picture that is already decoded, with the methods of `Picture`.
 
     Attributes:
         width, height: in pixels.
@@ -134,7 +134,7 @@ class PixelPicture:
 
         Args:
             pixels: uint8 [H, W, 3] RGB, upright, 0..255.
-            limits: of pixels.
+            limits: only the limit of pixels applies.
 
         Raises:
             TooManyPixels.
@@ -144,16 +144,16 @@ class PixelPicture:
         limits.check_size(self.width, self.height)
 
     def rgb(self, short_side: int | None = None) -> NDArray[np.uint8]:
-        """The pixels, reduced by the largest whole factor that leaves the shorter side `short_side`."""
+        """The pixels, reduced by the largest whole factor that keeps the shorter side at `short_side` or more."""
         factor = _whole_factor(self.width, self.height, short_side)
         return self._pixels if factor == 1 else np.asarray(Image.fromarray(self._pixels).reduce(factor))
 
 
 class Picture:
-    """A picture's file whose header is in order. Pixels are decoded when they are asked for.
+    """A picture file with a valid header. Its pixels are decoded on demand.
 
     Attributes:
-        width, height: of the upright picture, in pixels.
+        width, height: size of the upright picture, in pixels.
         format: one of `FORMATS`.
     """
 
@@ -162,7 +162,7 @@ class Picture:
 
         Args:
             data: a JPEG, PNG, WebP, AVIF, BMP or GIF file.
-            limits: of bytes, checked before the header is parsed; of pixels, before any is decoded.
+            limits: the limit of bytes is checked before the header is parsed, that of pixels before any is decoded.
 
         Raises:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels.
@@ -182,17 +182,17 @@ class Picture:
         self.width, self.height = (height, width) if orientation in _SIDEWAYS else (width, height)
 
     def rgb(self, short_side: int | None = None) -> NDArray[np.uint8]:
-        """The picture as a person would see it.
+        """Decode the picture as a viewer would show it.
 
         The EXIF orientation is applied, transparency is composited on white, an embedded colour profile is converted
         to sRGB, and 16-bit samples are scaled to 8.
 
         Args:
-            short_side: the least that the shorter side may have; the picture is then reduced by a whole factor, a JPEG
-                while it is decoded, by a power of two. Full size when None.
+            short_side: minimum length of the shorter side. The picture is reduced by a whole factor, a JPEG first by a
+                power of two while it is decoded. Full size when None.
 
         Returns:
-            uint8 [h, w, 3], 0..255, with h and w those of the picture or a fraction of them.
+            uint8 [h, w, 3], 0..255; h and w are those of the picture or a fraction of them.
 
         Raises:
             InvalidImage: it is truncated or corrupt.
@@ -228,7 +228,7 @@ class Picture:
         except _CORRUPT as error:
             raise _refusal(self._data, error, "The picture is truncated or corrupt.") from error
         if picture.format == "BMP" and picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (0, 0):
-            return picture.convert("RGB")  # What Windows calls alpha is not used then.
+            return picture.convert("RGB")  # An alpha channel of zeros only is unused.
         return picture
 
     def _upright(self, picture: Image.Image) -> NDArray[np.uint8]:
@@ -236,12 +236,12 @@ class Picture:
 
 
 def _whole_factor(width: int, height: int, short_side: int | None) -> int:
-    """The largest by which a picture can be reduced."""
+    """The largest whole factor that keeps the shorter side at `short_side` or more."""
     return max(min(width, height) // short_side, 1) if short_side is not None else 1
 
 
 def _refusal(data: bytes, error: Exception, otherwise: str) -> InvalidImage | UnsupportedFormat:
-    """What to say of a file that Pillow cannot read: its kind where that is known."""
+    """The error for a file that Pillow cannot read. It names the kind of file if that is known."""
     if kind := _kind(data, str(error)):
         return UnsupportedFormat(f"{kind} is not supported; {_ACCEPTED} are.")
     if data.startswith(_BASE64):
@@ -268,7 +268,7 @@ def _orientation(picture: ImageFile.ImageFile, data: bytes) -> int:
     if picture.format == "PNG" and not any(
         data.startswith(_PNG_EXIF, where.start + 4) for where in image_guard.png_chunks(data)
     ):
-        return 1  # Pillow would decode all pixels to look for it behind them.
+        return 1  # Otherwise Pillow decodes all pixels to look for EXIF data behind them.
     try:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except _CORRUPT:
@@ -276,7 +276,7 @@ def _orientation(picture: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def _to_rgb(picture: Image.Image, factor: int) -> Image.Image:
-    """In strips where it is reduced, because each step on the way is a copy."""
+    """Convert and reduce a picture; a reduction works in strips, because each conversion makes a copy."""
     if factor == 1:
         return _colours(picture)
     width, height = picture.size
@@ -306,5 +306,5 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         converted = ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, *_CORRUPT):
-        converted = None  # A profile that cannot be read, or is for another colour space, is as good as none.
+        converted = None  # An unreadable profile, or one for another colour space, is ignored.
     return picture.convert("RGB") if converted is None else converted

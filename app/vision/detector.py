@@ -1,4 +1,4 @@
-"""Picture -> faces: BlazeFace proposes, Haar's closer look confirms and frames."""
+"""Finds the faces of a picture: BlazeFace proposes them, a Haar search around each confirms and frames them."""
 
 import math
 from collections.abc import Sequence
@@ -15,55 +15,55 @@ from app.vision.haar import HaarDetector
 from app.vision.preprocess import UPRIGHT
 
 SEARCH_SIDE = 320
-"""Short side of a picture that suffices, in pixels; a larger picture need not be decoded in full."""
+"""Short side that suffices for the search, in pixels; a larger picture need not be decoded in full."""
 
 LEAST = 0.5
-"""Confidence of a face that is given where nothing else is asked for."""
+"""Default confidence threshold for a face."""
 
 WEAK = 0.15
-"""Score under which no proposal is a face, whatever Haar says; a second look may score higher."""
+"""A proposal with a lower score is not a face, and Haar is not asked; a closer search may score it higher."""
 
 SEEN = 10
-"""Strength from which Haar's window counts."""
+"""Strength from which a Haar window confirms a face."""
 
 SMALL = 0.15
-"""Side of a face beside which there may be others that are too small for one look, as a share of the long side."""
+"""If the smallest face has a side below this share of the long side, the picture is also searched in parts."""
 
 PART = 0.6
-"""Side of the parts that are looked at then, as a share of the long side."""
+"""Side of these parts, as a share of the long side."""
 
 TINY = 0.05
 SMALL_PART = 0.35
-"""The same for even smaller faces; there Haar must see each."""
+"""The same threshold and side for even smaller faces, each of which Haar must confirm."""
 
 OVERLAP = 0.2
-"""Of neighbouring parts, as a share of their side."""
+"""Overlap of neighbouring parts, as a share of their side."""
 
 MOST_PARTS = 16
-"""A longer strip is looked at as a whole alone."""
+"""Most parts of a picture. A long strip that would need more is searched only as a whole."""
 
 INSET = 2.5
-"""Side of the view in which a face that fills the picture is as small as those that the network knows, as a share of
-the long side."""
+"""Side of an enlarged view, as a share of the long side. In it, a face that fills the picture has a size that the
+network knows."""
 
 FILLING = 0.4
-"""Least side of a face that is found there and that Haar does not see, as a share of the short side."""
+"""Smallest face accepted from that view without Haar's confirmation, as a share of the short side."""
 
 NEARBY = 5
-"""Side of the closer look at the best of the doubtful candidates, and at each turned face, turned as well, as a
-multiple of the candidate's."""
+"""Side of a closer search, as a multiple of the candidate's side. The best doubtful candidate gets one, and so does
+each turned face, turned upright."""
 
 CONTRADICTED = 0.4
-"""Share of the smaller of two boxes from which the surer one drops the other."""
+"""If two boxes share more than this part of the smaller one, the less confident one is dropped."""
 
 FRAME = 1.07
-"""Side of a face as FER-2013 frames it, as a multiple of BlazeFace's."""
+"""Side of a face as FER-2013 frames it, as a multiple of BlazeFace's side."""
 
 LIFT = 0.06
-"""How much higher its middle is, as a share of BlazeFace's side."""
+"""Height of the FER-2013 frame's centre above BlazeFace's, as a share of BlazeFace's side."""
 
 LONGEST = 8192
-"""Long side of a strip that is searched, in pixels; a longer one is reduced."""
+"""Longest side that is searched, in pixels; a longer picture is reduced."""
 
 
 class FoundFace(NamedTuple):
@@ -71,8 +71,8 @@ class FoundFace(NamedTuple):
 
     Attributes:
         box: in pixels, inside the picture, framed as FER-2013 does.
-        confidence: that it is a face, 0 to 1.
-        roll: how far the head is turned in the picture's plane, in degrees, clockwise; None where only Haar saw it.
+        confidence: confidence that it is a face, 0 to 1.
+        roll: rotation of the head in the picture's plane, in degrees, clockwise; None if only Haar was used.
         landmarks: right eye, left eye, nose, mouth, right ear, left ear, as the person has them; in pixels.
     """
 
@@ -83,7 +83,7 @@ class FoundFace(NamedTuple):
 
 
 class _Face(NamedTuple):
-    """A face whose square is not clipped and rounded yet."""
+    """A face whose square is not yet clipped and rounded."""
 
     square: Square
     confidence: float
@@ -92,13 +92,13 @@ class _Face(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """What may be a face, in pixels of the searched copy.
+    """A possible face, in pixels of the searched copy.
 
     Attributes:
-        proposal: of the network.
-        square: around it, as FER-2013 frames faces; not clipped and rounded yet.
-        confidence: that it is a face, 0 to 1.
-        seen: whether Haar sees it too.
+        proposal: from the network.
+        square: the face as FER-2013 frames it, not yet clipped and rounded.
+        confidence: confidence that it is a face, 0 to 1.
+        seen: whether Haar confirms it.
     """
 
     proposal: Proposal
@@ -113,9 +113,9 @@ class FaceDetector:
     def __init__(self, haar: HaarDetector, blazeface: BlazeFace | None, smallest: float) -> None:
         """
         Args:
-            haar: confirms and frames what is proposed, or finds upright frontal faces by itself.
-            blazeface: proposes; Haar works alone when None.
-            smallest: face that is believed, as a share of the picture's short side.
+            haar: confirms and frames proposals, or finds upright frontal faces alone.
+            blazeface: proposes faces; Haar works alone when None.
+            smallest: smallest accepted face, as a share of the picture's short side.
         """
         self._haar = haar
         self._blazeface = blazeface
@@ -137,10 +137,10 @@ class FaceDetector:
 
         Args:
             colours: uint8 [H, W, 3] RGB, upright: the picture, or a reduced copy of it.
-            near: the faces of the frame before. If a face is still at each of these places, they are all that is looked
-                at, which costs a fraction.
+            near: faces of the previous frame. If a face is still at each of these places, nothing else is searched,
+                which costs a fraction.
             size: width and height of the picture; those of `colours` when None.
-            least: confidence of a face that is given.
+            least: confidence threshold.
 
         Returns:
             Faces in pixels of the picture, largest first; empty when there is none.
@@ -182,7 +182,7 @@ class FaceDetector:
 
 
 class _Search:
-    """One picture while it is searched."""
+    """The search of one picture."""
 
     def __init__(self, colours: Pixels, grey: Pixels, haar: HaarDetector, blazeface: BlazeFace) -> None:
         self._colours = colours
@@ -191,7 +191,7 @@ class _Search:
         self._blazeface = blazeface
 
     def candidates(self) -> list[Candidate]:
-        """What may be a face, surest first. The closer looks are taken only where the ones before give a reason."""
+        """Possible faces, highest confidence first. Each further search runs only if the results so far call for it."""
         height, width = self._grey.shape
         whole = Square(width / 2, height / 2, max(width, height))
         found = self._look(whole)
@@ -216,7 +216,7 @@ class _Search:
         ]
 
     def _look(self, view: Square, roll: float = 0, known: Sequence[Candidate] = ()) -> list[Candidate]:
-        """What may be a face in one square of the picture, and is not sure already."""
+        """Candidates in one square of the picture, without the faces that are already certain in `known`."""
         height, width = self._grey.shape
         candidates = []
         for one in self._blazeface.propose(self._colours, view, roll):
@@ -228,7 +228,7 @@ class _Search:
         return candidates
 
     def _judged(self, proposal: Proposal) -> Candidate:
-        """Confidence by a logistic regression on photographs."""
+        """Rate a proposal; the confidence comes from a logistic regression on photographs."""
         window = self._haar.confirm(self._grey, proposal.square, proposal.roll) if proposal.score >= WEAK else None
         seen = window is not None and window.strength >= SEEN
         odds = proposal.score / (1 - proposal.score)
@@ -236,7 +236,7 @@ class _Search:
         return Candidate(proposal, window.square if window and seen else _framed(proposal), confidence, seen)
 
     def _upright(self, candidate: Candidate) -> Candidate:
-        """A turned face as it is seen when it is looked at upright: the network underestimates large rolls."""
+        """Search a turned face again upright, because the network underestimates large rolls."""
         square = candidate.proposal.square
         closer = self._look(square.grown(NEARBY), candidate.proposal.roll)
         return next(
@@ -245,18 +245,18 @@ class _Search:
 
 
 def _smallest(candidates: Sequence[Candidate]) -> float:
-    """Side of the smallest sure face, in pixels; 0 where there is none."""
+    """Side of the smallest face with at least `LEAST` confidence, in pixels; 0 without one."""
     return min((one.proposal.square.side for one in candidates if one.confidence >= LEAST), default=0)
 
 
 def _merged(*views: Sequence[Candidate]) -> list[Candidate]:
-    """One candidate for each place, the surest one; surest first."""
+    """The most confident candidate at each place, highest confidence first."""
     surest = sorted(chain(*views), key=attrgetter("confidence"), reverse=True)
     return apart(surest, lambda one, other: one.proposal.square.overlap(other.proposal.square) > SAME)
 
 
 def _parts(width: int, height: int, share: float) -> list[Square]:
-    """Squares that cover a picture, overlapping; none where there would be too many."""
+    """Overlapping squares that cover a picture; none if there would be more than `MOST_PARTS`."""
     side = share * max(width, height)
     across, down = (max(math.ceil((length / side - OVERLAP) / (1 - OVERLAP)), 1) for length in (width, height))
     if across * down > MOST_PARTS:
@@ -273,13 +273,13 @@ def _middle(number: int, count: int, length: float, side: float) -> float:
 
 
 def _consistent(faces: Sequence[_Face]) -> list[_Face]:
-    """Drop faces that a surer one contradicts."""
+    """Drop each face that overlaps a more confident one too much."""
     surest = sorted(faces, key=attrgetter("confidence"), reverse=True)
     return apart(surest, lambda face, other: face.square.covered(other.square) > CONTRADICTED)
 
 
 def _framed(proposal: Proposal) -> Square:
-    """The square that FER-2013 would draw around a proposal's face."""
+    """The proposal's face as FER-2013 would frame it."""
     x, y, side = proposal.square
     turn = math.radians(proposal.roll)
     return Square(x + LIFT * side * math.sin(turn), y - LIFT * side * math.cos(turn), FRAME * side)

@@ -1,6 +1,6 @@
-"""Pictures that show an answer: boxes, labels and probability bars, and heat over a face.
+"""Draws answers over pictures: boxes, labels and probability bars, and a heat map over a face.
 
-What it writes carries the pixels and no metadata.
+The files it writes hold pixels and no metadata.
 """
 
 import math
@@ -23,16 +23,16 @@ Pixels = NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MAX_PIXELS = 4_000_000
-"""A larger picture is reduced to this many pixels."""
+"""Most pixels of a drawing; a larger picture is reduced to this many."""
 
 SHORT_SIDE = 480
-"""A smaller picture is enlarged to this short side, so that text has room, in pixels."""
+"""Minimum short side of a drawing, in pixels; a smaller picture is enlarged so that text has room."""
 
 HEAT_SIDE = 384
-"""Side of the picture of one face with heat over it, in pixels."""
+"""Side of a face with its heat map, in pixels."""
 
 SCALE_HEIGHT = 48
-"""Height of the scale under it, in pixels."""
+"""Height of the colour scale below the face, in pixels."""
 
 COLOURS: dict[str, str] = {emotion.name: emotion.colour for emotion in EMOTIONS}
 
@@ -43,18 +43,18 @@ _LONGEST = 16_000
 _QUALITY = 90
 _HEAT_TINTS = (225, 20, 30), (30, 80, 235)
 _HEAT_OPACITY = 0.75
-_HEAT_COLOUR = 0.5  # Of a face under heat: red lips must not look like heat.
+_HEAT_COLOUR = 0.5  # Colour saturation of a face under a heat map: red lips must not look like heat.
 _SCALE_GREY = 190
 
 
 class _Plan(NamedTuple):
-    """Where one face's drawing goes, in pixels of the drawing.
+    """Layout of one face, in pixels of the drawing.
 
     Attributes:
-        face: what is drawn.
-        box: around the face.
-        text: height of its letters.
-        panel: of the bars with their names; None where it finds no room.
+        face: the face to draw.
+        box: bounding box of the face.
+        text: height of the letters.
+        panel: box of the named bars; None if there is no room for it.
     """
 
     face: Face
@@ -73,16 +73,16 @@ def drawing_size(size: ImageSize) -> tuple[int, int]:
 def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face]) -> Image.Image:
     """Draw the faces of a picture over it: box, label and a bar for each probability.
 
-    Bars stand beside their face where that hides no other. A face that fills its picture gets a margin for them; one
-    among others without such room gets a strip, divided by probability, along the lower edge of its box.
+    The bars stand near their face if they hide no other face there. A single face without that room gets a margin for
+    its bars. Each of several faces without it gets a strip, divided by probability, along the lower edge of its box.
 
     Args:
         pixels: uint8 [h, w, 3] RGB, the upright picture or a reduced copy of it.
-        size: of the upright picture, in whose pixels the faces' coordinates are.
+        size: size of the upright picture; the coordinates of the faces are in its pixels.
         faces: largest first.
 
     Returns:
-        RGB, of `drawing_size(size)`, and wider where there is a margin.
+        RGB of `drawing_size(size)`, or wider if there is a margin.
     """
     width, height = drawing_size(size)
     picture = _resized(pixels, width, height)
@@ -102,17 +102,16 @@ def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face]) -> Image.
 
 
 def draw_heat(pixels: Pixels, heat: NDArray[np.float32], side: int = HEAT_SIDE) -> Image.Image:
-    """Lay heat over a face, and the scale of its colours under it.
+    """Draw a heat map over a face, with its colour scale below.
 
     Args:
         pixels: uint8 [h, w, 3] RGB, the face.
-        heat: float32 [m, n], evidence for a label above zero, against it below.
-        side: of the face in the drawing, in pixels.
+        heat: float32 [m, n]; values above zero are evidence for a label, values below zero against it.
+        side: side of the face in the drawing, in pixels.
 
     Returns:
-        RGB, `side` wide and `SCALE_HEIGHT` higher than that: the face in pale colours, under red where something
-        speaks for the label and under blue where it speaks against it, the more opaque the more it counts within this
-        face.
+        RGB, `side` wide and `side + SCALE_HEIGHT` high. The face has pale colours. Red marks evidence for the label and
+        blue evidence against it. The opacity is relative to the strongest evidence in this face.
     """
     fine = cv2.resize(heat, (side, side), interpolation=cv2.INTER_CUBIC)
     share = np.asarray(fine / max(float(np.abs(fine).max()), 1e-6), np.float32)
@@ -129,7 +128,7 @@ def draw_heat(pixels: Pixels, heat: NDArray[np.float32], side: int = HEAT_SIDE) 
 
 
 def _tinted(pixels: Pixels, share: NDArray[np.float32]) -> Image.Image:
-    """uint8 [h, w, 3] under red where `share`, float32 [h, w] or [w] from -1 to 1, is above zero, and blue below."""
+    """Tint uint8 [h, w, 3] red where `share`, float32 [h, w] or [w] from -1 to 1, is above zero, and blue below."""
     tint = np.where((share > 0)[..., np.newaxis], *_HEAT_TINTS)
     weight = _HEAT_OPACITY * np.abs(share)[..., np.newaxis]
     return Image.fromarray(np.round(pixels * (1 - weight) + tint * weight).astype(np.uint8))
@@ -147,12 +146,12 @@ def encoded(picture: Image.Image, form: FileFormat) -> bytes:
 
 @cache
 def font(size: int) -> Font:
-    """Pillow's own font with letters of `size` pixels."""
+    """Pillow's built-in font at `size` pixels."""
     return ImageFont.load_default(size)
 
 
 def readable_on(colour: str) -> str:
-    """Black or white, whichever stands out more from `colour` (WCAG 2 relative luminance)."""
+    """Black or white: the one with more contrast to `colour` (WCAG 2 relative luminance)."""
     channels = [value / 255 for value in ImageColor.getrgb(colour)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return _INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else _PAPER
@@ -179,7 +178,7 @@ def _planned(faces: Sequence[Face], size: ImageSize, width: int, height: int) ->
 
 
 def _panel(box: Box, text: int, bounds: tuple[int, int], faces: Sequence[Box], panels: Sequence[Box]) -> Box | None:
-    """Where the bars go: beside, under or over the face, inside the picture, and over nothing else that matters."""
+    """A box for the bars beside, below or above the face, inside the picture, that covers no face and no other bars."""
     (width, height), gap = _panel_size(text), max(2, text // 3)
     middle = box.x + (box.width - width) // 2
     places = [

@@ -1,4 +1,4 @@
-"""Points, squares and boxes in pixels; and the part of a picture that one of them frames."""
+"""Defines points, boxes and squares in pixels, and cuts squares out of pictures."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -36,11 +36,11 @@ class Box(NamedTuple):
 
     @property
     def area(self) -> int:
-        """In pixels."""
+        """Area in pixels."""
         return self.width * self.height
 
     def shared(self, other: "Box") -> int:
-        """The area that both cover, in pixels."""
+        """Area of the intersection, in pixels."""
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
         return max(width, 0) * max(height, 0)
@@ -51,12 +51,12 @@ class Box(NamedTuple):
         return both / (self.area + other.area - both)
 
     def holds(self, x: float, y: float) -> bool:
-        """Whether a point lies inside."""
+        """Whether a point lies inside the box."""
         return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
 
 
 class Square(NamedTuple):
-    """A square in pixels; `x`, `y` is its middle, which it keeps when it is turned or grows."""
+    """A square in pixels; `x`, `y` is its centre, which stays the same when the square turns or grows."""
 
     x: float
     y: float
@@ -64,7 +64,7 @@ class Square(NamedTuple):
 
     @classmethod
     def of(cls, box: Box) -> Self:
-        """The square around the middle of a box, as wide as its longer side."""
+        """The square with the centre of a box and its longer side."""
         return cls(box.x + box.width / 2, box.y + box.height / 2, max(box.width, box.height))
 
     def scaled(self, factor: float) -> "Square":
@@ -72,11 +72,11 @@ class Square(NamedTuple):
         return Square(self.x * factor, self.y * factor, self.side * factor)
 
     def grown(self, factor: float) -> "Square":
-        """A square `factor` times as large around the same middle."""
+        """The square with the same centre and `factor` times the side."""
         return self._replace(side=self.side * factor)
 
     def shared(self, other: "Square") -> float:
-        """The area that both cover, in pixels; neither is turned."""
+        """Area of the intersection, in pixels; neither square is turned."""
         reach = (self.side + other.side) / 2
         width = min(reach - abs(self.x - other.x), self.side, other.side)
         height = min(reach - abs(self.y - other.y), self.side, other.side)
@@ -88,11 +88,11 @@ class Square(NamedTuple):
         return both / (self.side**2 + other.side**2 - both)
 
     def covered(self, other: "Square") -> float:
-        """The area that both cover, as a share of the smaller, 0 to 1."""
+        """Area of the intersection as a share of the smaller square, 0 to 1."""
         return self.shared(other) / min(self.side, other.side) ** 2
 
     def clipped(self, width: int, height: int) -> Box:
-        """The part of it inside a picture of that size, at least a pixel, in whole pixels."""
+        """The part inside a picture of that size, in whole pixels; each side is at least one pixel."""
         side = max(round(self.side), 1)
         x, y = round(self.x - self.side / 2), round(self.y - self.side / 2)
         left, top = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
@@ -100,7 +100,7 @@ class Square(NamedTuple):
 
 
 def apart(items: Iterable[Item], same: Callable[[Item, Item], bool]) -> list[Item]:
-    """Those that are the same as none before them that was kept."""
+    """Keep each item that is not the same as one kept before it."""
     kept: list[Item] = []
     for one in items:
         if not any(same(one, other) for other in kept):
@@ -109,12 +109,12 @@ def apart(items: Iterable[Item], same: Callable[[Item, Item], bool]) -> list[Ite
 
 
 MOST_DETAIL = 8
-"""Samples along each side of a pixel that is cut out of a much larger square."""
+"""Most samples along each side of an output pixel when a much larger square is cut out."""
 
 
 def shrunk(picture: Pixels, width: int, height: int) -> Pixels:
-    """Bring a picture to the largest whole multiple of a size that it holds, bilinearly; OpenCV averages areas quickly
-    by whole factors alone."""
+    """Reduce a picture, bilinearly, to the largest whole multiple of a size; OpenCV averages areas fast only by whole
+    factors."""
     whole = min(picture.shape[1] // max(width, 1), picture.shape[0] // max(height, 1))
     return np.asarray(cv2.resize(picture, (width * whole, height * whole)), np.uint8) if whole > 1 else picture
 
@@ -123,14 +123,14 @@ def cut_upright(picture: Pixels, square: Square, roll: float, side: int, border:
     """Cut a turned square out of a picture, upright.
 
     Args:
-        picture: that it is in.
+        picture: uint8 [H, W] or [H, W, 3].
         square: in pixels of the picture.
-        roll: how far the square is turned, in degrees, clockwise.
-        side: of the result, in pixels.
-        border: what lies outside the picture, as OpenCV has it.
+        roll: rotation of the square, in degrees, clockwise.
+        side: side of the result, in pixels.
+        border: OpenCV's border type for the area outside the picture.
 
     Returns:
-        uint8 [side, side], or with 3 channels as the picture.
+        uint8 [side, side] or [side, side, 3], as the picture.
     """
     detail = min(1 << round(math.log2(max(square.side / side, 1))), MOST_DETAIL)
     turn = cv2.getRotationMatrix2D((square.x - 0.5, square.y - 0.5), roll, side * detail / square.side)

@@ -1,4 +1,4 @@
-"""Picture -> upright frontal faces, by OpenCV's Haar cascade (Viola and Jones 2001, Lienhart and Maydt 2002)."""
+"""Finds upright frontal faces with OpenCV's Haar cascade (Viola and Jones 2001, Lienhart and Maydt 2002)."""
 
 import math
 import threading
@@ -14,22 +14,21 @@ from app.errors import StartError
 from app.vision.geometry import Pixels, Square, apart, cut_upright, shrunk
 
 Windows = NDArray[np.float64]
-"""float64 [N, 3]: x and y of the top-left corner and side of squares, in pixels."""
+"""float64 [N, 3]: x and y of the top-left corner and the side of each square, in pixels."""
 
 WINDOW = 24
-"""Side of the cascade's window, in pixels: the smallest face that it can see."""
+"""Side of the cascade's window, in pixels, which is the smallest face that it finds."""
 
 
 class Search(NamedTuple):
-    """How a picture is searched.
+    """Parameters of one search.
 
     Attributes:
-        side: the short side to which the picture is brought, in pixels; the window is the smallest face in it.
-        enlarge: the most that a small picture is enlarged for that.
+        side: short side to which the picture is scaled, in pixels; the smallest face in it is one window.
+        enlarge: largest factor by which a small picture is enlarged.
         scale: ratio of neighbouring face sizes.
-        border: replicated border, as a share of the short side; a face that fills the picture has no surroundings
-            otherwise, and is missed.
-        strength: least evidence for a face.
+        border: replicated border, as a share of the short side; without it a face that fills the picture is missed.
+        strength: strength threshold for a face.
     """
 
     side: int
@@ -40,38 +39,38 @@ class Search(NamedTuple):
 
 
 FIRST = Search(side=256, enlarge=1, scale=1.15, border=0, strength=22)
-"""Coarse steps keep it fast; the closer look makes up for them."""
+"""The first search. Coarse steps keep it fast; the search around each candidate makes up for them."""
 
 SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=11)
-"""Tried once when nothing was found otherwise."""
+"""The second search, if the first one finds nothing."""
 
 SAME_CANDIDATE = 0.4
-"""Overlap (intersection over union) from which two windows show the same candidate."""
+"""IoU above which two windows show the same candidate."""
 
 CONTRADICTED = 0.3
-"""Share of the smaller of two boxes from which the stronger one drops the weaker."""
+"""If two squares share more than this part of the smaller one, the weaker one is dropped."""
 
 LONGEST = 8
-"""A picture is searched in at most this many squares of the search's side; a longer strip is reduced further."""
+"""Largest searched area, in squares of the search's side; a longer strip is reduced further."""
 
 
 CONFIRM_SIDE = 48
-"""To which a candidate is brought for the closer look, in pixels."""
+"""Side to which a candidate is scaled for its confirmation, in pixels."""
 
 CONFIRM_MARGIN = 0.25
-"""Searched around it, as a share of its side."""
+"""Margin that is searched around a candidate, as a share of its side."""
 
 CONFIRM_SCALE = 1.1
 CONFIRM_SIZES = 0.85, 1.2
-"""Smallest and largest face that is looked for there, as shares of its side."""
+"""Smallest and largest face of that search, as shares of the candidate's side."""
 
 
 class Window(NamedTuple):
-    """Where the cascade sees a face.
+    """A face found by the cascade.
 
     Attributes:
-        square: the middle of the windows that hit, in pixels.
-        strength: how many they are, times the last stage's margin at the best of them.
+        square: median of the windows that hit, in pixels.
+        strength: number of these windows times the last stage's margin of the best one.
     """
 
     square: Square
@@ -79,12 +78,12 @@ class Window(NamedTuple):
 
     @property
     def confidence(self) -> float:
-        """That it is a face, 0 to 1; a half at the least strength that any search accepts."""
+        """Confidence that it is a face, 0 to 1; 0.5 at the lowest strength that any search accepts."""
         return self.strength / (self.strength + SECOND.strength)
 
 
 class _PerThread(threading.local):
-    """A cascade for each thread, parsed from memory when that first asks; OpenCV's is not safe to share."""
+    """One cascade per thread, parsed from memory on the thread's first call; OpenCV's is not thread-safe."""
 
     def __init__(self, text: str) -> None:
         self.cascade = cv2.CascadeClassifier()
@@ -99,7 +98,7 @@ class HaarDetector:
         """Read the cascade.
 
         Raises:
-            StartError: the file is missing or is no cascade for faces.
+            StartError: the file is missing or not a face cascade.
         """
         if not cascade.is_file():
             raise StartError(f"the face cascade {cascade} is missing")
@@ -122,8 +121,8 @@ class HaarDetector:
     def find(self, grey: Pixels) -> list[Window]:
         """Find the faces of a picture.
 
-        One coarse search on a reduced copy; a closer look at each candidate confirms it or not. Of those that overlap
-        the strongest is kept. When there is none, one finer search.
+        A coarse search of a reduced copy gives candidates, and a search around each one confirms it or not. If none is
+        confirmed, one finer search follows. Of overlapping faces the strongest is kept.
 
         Args:
             grey: uint8 [H, W], upright.
@@ -141,10 +140,10 @@ class HaarDetector:
         Args:
             grey: uint8 [H, W].
             square: the candidate, in pixels.
-            roll: how far it is turned, in degrees, clockwise.
+            roll: rotation of the candidate, in degrees, clockwise.
 
         Returns:
-            The square moved to the middle hit, not turned; with a strength of 0 where it is when there is none.
+            The median hit, as a square that is not turned. Without a hit, the candidate with a strength of 0.
         """
         span = 1 + 2 * CONFIRM_MARGIN
         around = cut_upright(grey, square.grown(span), roll, round(CONFIRM_SIDE * span))
@@ -180,16 +179,16 @@ class HaarDetector:
             if 0 < near.strength < search.strength:
                 near = max(near, self.confirm(picture, near.square), key=lambda one: one.strength)
             square = near.square._replace(x=near.square.x - border, y=near.square.y - border)
-            inside = 0 <= square.x < width and 0 <= square.y < height  # Otherwise its middle lies in the added border.
+            inside = 0 <= square.x < width and 0 <= square.y < height  # Otherwise its centre lies in the added border.
             if inside and near.strength >= search.strength:
                 found.append(Window(square, near.strength))
         return found
 
     def _hits(self, picture: Pixels, search: Search) -> Windows:
-        """Every window in which the cascade sees a face: float64 [N, 3] of x, y, side in pixels of `picture`.
+        """Every window in which the cascade finds a face: float64 [N, 3] of x, y, side in pixels of `picture`.
 
-        OpenCV moves windows of up to twice the cascade's size in steps of two pixels, larger ones in steps of
-        one, which costs four times as much. So the picture itself is halved from octave to octave.
+        OpenCV moves windows of up to twice the cascade's size in steps of two pixels, and larger ones in steps of
+        one, which costs four times as much. So this method halves the picture itself from octave to octave.
         """
         height, width = picture.shape
         factor = min(
@@ -209,11 +208,11 @@ class HaarDetector:
                 hits.append(np.asarray(boxes)[:, :3] / factor)
             factor /= octave
         windows = np.concatenate(hits)
-        return windows[np.lexsort(windows.T)]  # By side, then y, then x: OpenCV's threads give them in any order.
+        return windows[np.lexsort(windows.T)]  # By side, then y, then x: OpenCV's threads return any order.
 
 
 def _grouped(hits: Windows) -> Iterator[Windows]:
-    """The windows of each candidate: those that overlap its first one."""
+    """Group the windows by candidate: each group holds the windows that overlap its first one."""
     while len(hits):
         x, y, side = hits.T
         shared = np.maximum(np.minimum(x + side, x[0] + side[0]) - np.maximum(x, x[0]), 0)

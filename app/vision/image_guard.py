@@ -1,7 +1,7 @@
-"""Counts what a picture file consists of, before a parser spends time on each part of it.
+"""Counts the parts of a picture file, and refuses a file with too many before a parser spends time on them.
 
-Parsers take segments, chunks and blocks one by one, and a progressive JPEG goes over the whole picture once for each
-scan: a small file can hold millions of the one and hundreds of the other. Knows nothing about pixels.
+Parsers read segments, chunks and blocks one by one, and a progressive JPEG is decoded over its whole area once for
+each scan. A small file can hold millions of segments and hundreds of scans.
 """
 
 import re
@@ -12,37 +12,37 @@ from itertools import islice
 from app.errors import InvalidImage
 
 MAX_PARTS = 10_000
-"""Most segments, chunks or blocks of a file. Photographs have tens; a file of this many is parsed in milliseconds."""
+"""Most segments, chunks or blocks of a file. Photographs have tens; this many are parsed in milliseconds."""
 
 MAX_SCANS = 24
 """Most scans of a JPEG. Encoders write ten for a progressive picture, eighteen for one in CMYK."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
-"""How a PNG begins."""
+"""Signature of a PNG."""
 
 _ANEW = "Save it anew, as an ordinary JPEG or PNG."
 
 _SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""In the data of a JPEG's scan, what begins the next segment; neither a stuffed byte nor a restart marker does."""
+"""Start of the next segment in the data of a JPEG's scan. A stuffed byte or a restart marker does not start one."""
 
 _SOS, _EOI = 0xDA, 0xD9
 _SCAN = bytes([0xFF, _SOS])
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
-"""Frames that are one scan, if that has all components; what follows it is not decoded."""
+"""Frames that need only one scan if it has all components; data after it is not decoded."""
 
 _SEEN = (b"tRNS", b"eXIf")
-"""Chunks of a PNG that a decoder could do without, but that change what is seen."""
+"""PNG chunks that a decoder does not need but that change how the picture looks."""
 
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-"""Markers of a JPEG that have no body."""
+"""JPEG markers without a body."""
 
 
 def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS) -> None:
-    """Refuse a file of more parts than pictures have.
+    """Refuse a file with more parts than a real picture has.
 
     Args:
-        data: a file; of formats other than JPEG, PNG and GIF nothing is counted, since their parsers do not loop.
+        data: a file. Only JPEG, PNG and GIF are counted, because the parsers of other formats do not loop.
         max_parts: most segments, chunks or blocks.
         max_scans: most scans of a JPEG.
 
@@ -63,7 +63,7 @@ def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS
 
 
 def png_chunks(data: bytes) -> Iterator[slice]:
-    """Where the chunks of a PNG are; each is a length of 4 bytes, a name of 4, a body and a checksum of 4."""
+    """The slices of a PNG's chunks. A chunk is a length of 4 bytes, a name of 4, a body and a checksum of 4."""
     end = 8
     while end < len(data):
         start, end = end, end + 12 + int.from_bytes(data[end : end + 4], "big")
@@ -71,9 +71,9 @@ def png_chunks(data: bytes) -> Iterator[slice]:
 
 
 def essential_png(data: bytes) -> bytes:
-    """A PNG without the chunks that its pixels do not need, which may be damaged or too long for a parser.
+    """A PNG without the chunks that its pixels do not need; those may be damaged or too long for a parser.
 
-    Any other file is returned as it is.
+    A file of another format is returned unchanged.
     """
     if not data.startswith(PNG):
         return data
@@ -86,9 +86,9 @@ def _is_essential(chunk: bytes) -> bool:
 
 
 def _jpeg_parts(data: bytes, max_parts: int, max_scans: int) -> tuple[int, int]:
-    """Parts and scans up to the first scan; up to the last, if there may be too many. Stops where one is too many.
+    """Count parts and scans up to the first scan, or up to the last if there may be too many. Stop at the limits.
 
-    Bytes between segments count as parts: parsers skip them one by one as well.
+    Bytes between segments count as parts, because parsers skip them one by one too.
     """
     parts = scans = 0
     at, frame = 2, (0, 0)
@@ -107,7 +107,7 @@ def _jpeg_parts(data: bytes, max_parts: int, max_scans: int) -> tuple[int, int]:
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
             if marker == _SOS:
                 scans += 1
-                # Other bytes may look like a scan too; only if there are many of them is it worth a closer look.
+                # Other bytes may look like a scan too, so only many of them are worth a full count.
                 if scans == 1 and (single or data.count(_SCAN, at) < max_scans):
                     return parts + 1, scans
         parts += 1
@@ -118,7 +118,7 @@ def _jpeg_parts(data: bytes, max_parts: int, max_scans: int) -> tuple[int, int]:
 
 
 def _gif_blocks(data: bytes) -> Iterator[None]:
-    """Up to the first picture; the blocks of its pixels are read by a decoder in C."""
+    """Yield once per block up to the first picture. A decoder in C reads the blocks of its pixels."""
     if len(data) < 13:
         return
     at = 13 + (3 * 2 ** ((data[10] & 7) + 1) if data[10] & 0x80 else 0)

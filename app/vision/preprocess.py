@@ -1,6 +1,6 @@
-"""Picture and face box -> the classifier's input.
+"""Turns a picture and a face box into the classifier's input.
 
-The one preprocessing function: serving, training and evaluation all call it. Knows nothing about detectors or models.
+Serving, training and evaluation all use this preprocessing.
 """
 
 import cv2
@@ -13,27 +13,27 @@ INPUT_SIZE = 96
 """Side of the classifier's square input, in pixels."""
 
 DETAIL_SIZE = 48
-"""Side at which faces are compared: the resolution of the training data, in pixels."""
+"""Side of a face crop before it is enlarged, in pixels: the resolution of the training data."""
 
 UPRIGHT = 30
-"""Roll from which a face is cut out upright, in degrees."""
+"""Roll above which a face is cut out upright, in degrees."""
 
 
 def face_detail(
     pixels: NDArray[np.uint8], box: Box | None = None, size: tuple[int, int] | None = None, roll: float = 0
 ) -> NDArray[np.uint8]:
-    """Cut a face out of a picture, as grey at the detail that the classifier was trained on.
+    """Cut a face out of a picture as a grey crop at the resolution of the training data.
 
-    FER-2013 has 48x48 grey faces. Every face is brought there first, so that a sharp colour portrait and a small grey
-    crop of the same face look the same to the classifier. The crop has no margin: Haar boxes frame a face as FER-2013
-    does. Colour becomes luma (ITU-R BT.601).
+    FER-2013 has 48x48 grey faces. Every face is reduced to that first, so that a sharp colour portrait and a small grey
+    crop of the same face look the same to the classifier. The crop has no margin, because Haar boxes frame a face as
+    FER-2013 does. Colour becomes luma (ITU-R BT.601).
 
     Args:
         pixels: uint8, [H, W, 3] RGB or [H, W] grey, 0..255: a picture, or a reduced copy of it.
         box: the face in pixels of the picture, clipped to it; the whole picture when None.
         size: width and height of the picture; those of `pixels` when None.
-        roll: how far the head is turned in the picture's plane, in degrees, clockwise. A face turned by more than 30 is
-            cut out upright; smaller turns gain nothing.
+        roll: rotation of the head in the picture's plane, in degrees, clockwise. A face turned by more than 30 is cut
+            out upright; smaller rotations gain nothing from it.
 
     Returns:
         uint8 [48, 48], 0..255. Area-averaged when shrinking, bilinear when enlarging.
@@ -53,14 +53,14 @@ def face_detail(
 def face_part(
     pixels: NDArray[np.uint8], box: Box, size: tuple[int, int] | None, roll: float, side: int
 ) -> NDArray[np.uint8]:
-    """The pixels of a face, as they are, or upright where the head is turned far.
+    """Cut out the pixels of a face; a face turned by more than `UPRIGHT` is cut out upright.
 
     Args:
         pixels, box, size, roll: as for `face_detail`.
-        side: of the result where it is turned, in pixels.
+        side: side of the result if the face is turned upright, in pixels.
 
     Returns:
-        uint8 [h, w, 3] or [h, w], empty where the box lies outside the picture.
+        uint8 [h, w, 3] or [h, w]; empty if the box lies outside the picture.
     """
     height, width = pixels.shape[:2]
     x, y = (1.0, 1.0) if size is None else (width / size[0], height / size[1])
@@ -72,7 +72,7 @@ def face_part(
 
 
 def enlarge(detail: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [48, 48] -> uint8 [96, 96], the classifier's resolution, bilinear."""
+    """Enlarge uint8 [48, 48] to uint8 [96, 96], the classifier's resolution, bilinearly."""
     return np.asarray(cv2.resize(detail, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 

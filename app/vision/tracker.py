@@ -1,4 +1,4 @@
-"""Faces followed from frame to frame: a stable number for each, and probabilities that do not flicker."""
+"""Tracks faces from frame to frame: each keeps its number, and its probabilities are smoothed."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from app.vision.geometry import Box
 Probabilities = NDArray[np.float32]
 
 SAME_FACE = 0.3
-"""Overlap (intersection over union) from which a box goes on where another was; a head moves little in one frame."""
+"""IoU from which a box belongs to a track; a head moves little in one frame."""
 
 MEMORY = 1.0
-"""Seconds for which a face that is not found keeps its number: a blink, or a turn of the head."""
+"""How long a track outlives its last detection, in seconds: long enough for a blink or a turn of the head."""
 
 SMOOTHING = 0.25
-"""Seconds after which a change has reached 63 %: the time constant of the average over time."""
+"""Time constant of the moving average, in seconds: a change reaches 63 % after it."""
 
 
 @dataclass(eq=False)
@@ -26,10 +26,10 @@ class Track:
     """One face over time.
 
     Attributes:
-        id: number that no other face of the same `Tracker` has, from 1.
-        box: where it was last.
+        id: number from 1, unique in its `Tracker`.
+        box: latest bounding box.
         probabilities: float32 [n], averaged over time.
-        seen: when it was last found, in seconds.
+        seen: time of the latest detection, in seconds.
     """
 
     id: int
@@ -39,14 +39,14 @@ class Track:
 
 
 class Tracker:
-    """The faces in front of one camera."""
+    """Tracks the faces of one camera."""
 
     def __init__(self) -> None:
         self._tracks: list[Track] = []
         self._count = 0
 
     def follow(self, faces: Sequence[tuple[Box, Probabilities]], now: float) -> list[Track]:
-        """Tell which face is which, pairs that overlap most first.
+        """Assign the faces of a frame to tracks, pairs with the largest IoU first.
 
         Args:
             faces: box and float32 [n] probabilities of each face of the newest frame.

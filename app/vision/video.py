@@ -1,4 +1,4 @@
-"""Video files -> frames at regular times, through the FFmpeg that OpenCV brings along."""
+"""Reads frames at regular times from video files, with the FFmpeg that comes with OpenCV."""
 
 import math
 import os
@@ -11,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"})
-"""Of files that are taken for videos."""
+"""Suffixes of video files."""
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # Its words about a broken file would come between ours.
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")  # A file cannot name an address.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # Keeps FFmpeg's messages out of the output.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")  # A file cannot fetch a URL.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 def is_video(name: str) -> bool:
-    """Whether a file's name is that of a video."""
+    """Whether a file name has the suffix of a video."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
 class InvalidVideo(ValueError):
-    """The file is not a video that can be read; the message says so to a person."""
+    """The file is not a readable video. The message is meant for users."""
 
 
 class SamplingStep(NamedTuple):
-    """How densely a video is sampled: `step` seconds or frames from one sample to the next, above zero."""
+    """Sampling interval of a video: `step` seconds or frames from one sample to the next, above zero."""
 
     step: float
     unit: str
@@ -38,7 +38,7 @@ class SamplingStep(NamedTuple):
         """Read `0.5` or `0.5s` as seconds and `10f` as frames.
 
         Raises:
-            ValueError: it is neither.
+            ValueError: the text is neither.
         """
         unit = "frames" if text.endswith("f") else "seconds"
         number = text.removesuffix("f").removesuffix("s")
@@ -56,10 +56,10 @@ class Frame(NamedTuple):
 
 
 def sampled_frames(path: Path, every: SamplingStep) -> Iterator[Frame]:
-    """Frames of a video, the first one first. Only one is held at a time.
+    """Yield sampled frames of a video from the first frame on. Only one is in memory at a time.
 
     Raises:
-        InvalidVideo: it cannot be opened, or has not one readable frame.
+        InvalidVideo: the file cannot be opened, or has no readable frame.
     """
     capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
     try:
@@ -81,7 +81,7 @@ def sampled_frames(path: Path, every: SamplingStep) -> Iterator[Frame]:
 
 
 def expected_frames(path: Path, every: SamplingStep) -> int:
-    """About how many frames `sampled_frames` gives, by the file's own word; at least 1."""
+    """Estimate how many frames `sampled_frames` yields, from the file's metadata; at least 1."""
     capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
     try:
         frames = max(capture.get(cv2.CAP_PROP_FRAME_COUNT), 0)
