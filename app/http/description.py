@@ -13,6 +13,9 @@ from app.schemas import Problem
 EXAMPLES = Path(__file__).with_name("examples.json")
 """Answers to the portrait in `app/static/samples`, by operation; `python -m bench.examples` writes them."""
 
+LLMS = Path(__file__).with_name("llms.txt")
+"""The service in words for agents, in the form of https://llmstxt.org."""
+
 TAGS = [
     {"name": "predict", "description": "Pictures in, expressions out."},
     {"name": "pictures", "description": "Pictures in, pictures out: what was found, drawn, and why."},
