@@ -1,6 +1,6 @@
 """The service's answers: one set of types for code and JSON."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -188,6 +188,13 @@ class Service(_Answer):
     health: str
 
 
+class FieldError(BaseModel):
+    """A parameter of a request that is at fault."""
+
+    loc: list[str | int] = Field(description="Where it is: `query` and its name.", examples=[["query", "limit"]])
+    msg: str = Field(description="What is wrong with it.")
+
+
 class Problem(BaseModel):
     """An RFC 9457 problem document, served as `application/problem+json`."""
 
@@ -197,4 +204,4 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong with this request.")
     code: str = Field(description="Stable identifier for programs.", examples=["no_face"])
     request_id: str = Field(description="Also sent as the `X-Request-ID` header.")
-    errors: list[dict[str, Any]] | None = Field(None, description="The fields at fault, where there are several.")
+    errors: list[FieldError] | None = Field(None, description="The parameters at fault, if that is why.")

@@ -69,6 +69,7 @@ def test_with_keys_only_their_holders_may_ask(portrait: bytes, caplog: pytest.Lo
         ("/health", 200),
         ("/docs", 200),
         ("/openapi.json", 200),
+        ("/llms.txt", 200),
         ("/static/page.js", 200),
         ("/metrics", 401),
         ("/model", 401),

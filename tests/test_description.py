@@ -53,3 +53,20 @@ def test_operations_have_names_and_errors() -> None:
         assert operation["summary"]
         assert ({"401", "429"} <= set(operation["responses"])) == (path not in PUBLIC)
     assert "HTTPValidationError" not in json.dumps(DESCRIPTION)
+
+
+def test_one_body_is_described_and_the_others_are_named() -> None:
+    bodies = {path: operation["requestBody"] for path, operation in OPERATIONS if "requestBody" in operation}
+    assert set(bodies) == {"/predict", "/predict/batch", "/predict/annotated", "/explain"}
+    for path, body in bodies.items():
+        assert list(body["content"]) == ["multipart/form-data"]
+        assert "JSON" in body["description"]
+        assert ("Content-Type" in body["description"]) == (path != "/predict/batch")
+
+
+def test_errors_have_one_type() -> None:
+    for path, operation in OPERATIONS:
+        for status, response in operation["responses"].items():
+            if content := response.get("content", {}).get("application/problem+json"):
+                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, (path, status)
+    assert DESCRIPTION["components"]["schemas"]["Problem"]["properties"]["code"]

@@ -28,7 +28,7 @@ API = (ROOT / "README_API.md").read_text()
 
 
 def test_every_route_is_described() -> None:
-    paths = {*create_app().openapi()["paths"], "/docs", "/openapi.json", "/live", "/demo"}
+    paths = {*create_app().openapi()["paths"], "/docs", "/openapi.json", "/live", "/demo", "/llms.txt"}
     for path in paths:
         assert f"`{path}`" in API or f" {path}`" in API, path
 

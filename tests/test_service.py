@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.emotions import LABELS
+from app.errors import ServiceError
 from app.model.card import read_card
 from app.settings import Settings
 from tests.helpers import bilevel_bomb, check_problem, crowd, encoded, group, predict
@@ -446,6 +448,25 @@ def test_a_refusal_names_the_parameter_and_what_is_wrong_with_it(http: httpx2.Cl
 )
 def test_sizes_are_told_in_units_for_people(http: httpx2.Client, path: str, sent: dict[str, Any], words: str) -> None:
     assert words in http.post(path, **sent).json()["detail"]
+
+
+def test_agents_are_told_what_the_service_is(http: httpx2.Client) -> None:
+    answer = http.get("/llms.txt")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    title, _, summary, *rest = answer.text.splitlines()
+    assert title.startswith("# ")
+    assert summary.startswith("> ")
+    assert all(label in summary for label in LABELS)
+    links = [re.fullmatch(r"- \[.+\]\((.+)\): .+", line) for line in rest[rest.index("## API") :] if line[:1] == "-"]
+    for link in links:
+        assert link
+        assert http.get(f"/{link[1]}").status_code == 200
+    for path in re.findall(r"`(/[a-z/]+)`", answer.text):
+        assert http.get(path).status_code == 405  # It is posted to.
+    statuses = {error.code: str(error.status) for error in ServiceError.__subclasses__()}
+    quoted = dict(re.findall(r"`([a-z_]+)` \((\d+)\)", answer.text))
+    assert quoted.keys() == {"no_face", "overloaded", "too_many_requests", "key_required"}
+    assert quoted.items() <= statuses.items()
 
 
 def test_openapi_describes_uploads_as_files(http: httpx2.Client) -> None:

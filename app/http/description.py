@@ -7,8 +7,14 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from app.http.problem_details import SCHEMAS
+from app.schemas import Problem
+
 EXAMPLES = Path(__file__).with_name("examples.json")
 """Answers to the portrait in `app/static/samples`, by operation; `python -m bench.examples` writes them."""
+
+LLMS = Path(__file__).with_name("llms.txt")
+"""The service in words for agents, in the form of https://llmstxt.org."""
 
 TAGS = [
     {"name": "predict", "description": "Pictures in, expressions out."},
@@ -52,5 +58,8 @@ def _complete(description: dict[str, Any]) -> None:
             responses["200"]["content"]["application/json"]["example"] = example
         if "HTTPValidationError" in str(responses.get("422")):
             del responses["422"]  # Errors have the form of `Problem`, and these operations cannot be asked wrongly.
+    schemas = description["components"]["schemas"]
     for name in _UNUSED:
-        description["components"]["schemas"].pop(name, None)
+        schemas.pop(name, None)
+    problem = Problem.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
+    schemas |= problem.pop("$defs") | {"Problem": problem}

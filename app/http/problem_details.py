@@ -12,9 +12,12 @@ from starlette.websockets import WebSocket
 from app.errors import InvalidRequest, KeyRequired, MalformedBody, OutOfMemory, ServiceError, TooSlow
 from app.http.headers import ANSWER_HEADERS
 from app.http.request_log import note_refusal
-from app.schemas import Problem
+from app.schemas import FieldError, Problem
 
 MEDIA_TYPE = "application/problem+json"
+
+SCHEMAS = "#/components/schemas/"
+"""Where the description has the types of answers; `app/http/description.py` puts `Problem` there."""
 
 _HEADERS = {
     KeyRequired.code: {"WWW-Authenticate": 'ApiKey header="X-API-Key"'},
@@ -40,7 +43,7 @@ def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
             error.status,
             {
                 "description": HTTPStatus(error.status).phrase,
-                "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema(), "examples": {}}},
+                "content": {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}, "examples": {}}},
             },
         )
         entry["content"][MEDIA_TYPE]["examples"][error.code] = {
@@ -85,8 +88,8 @@ async def _service_error(connection: HTTPConnection, error: Exception) -> Respon
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [{"loc": list(one["loc"]), "msg": one["msg"]} for one in error.errors()]
-    detail = " ".join(f"{one['loc'][-1]}: {one['msg']}." for one in errors)
+    errors = [FieldError(loc=list(one["loc"]), msg=one["msg"]) for one in error.errors()]
+    detail = " ".join(f"{one.loc[-1]}: {one.msg}." for one in errors)
     return _problem(request.state.request_id, InvalidRequest(), detail, errors=errors)
 
 

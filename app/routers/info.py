@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from app import __version__
 from app.emotions import EMOTIONS, LABELS
 from app.errors import ModelStopped
+from app.http.description import LLMS
 from app.http.headers import INLINE_STYLES
 from app.http.metrics import CONTENT_TYPE
 from app.http.problem_details import responses
@@ -117,6 +118,12 @@ async def metrics(metrics: MetricsDep) -> Response:
 async def card() -> FileResponse:
     """The model's card as a page, which asks for `/model`."""
     return FileResponse(STATIC / "card.html")
+
+
+@public.get("/llms.txt", include_in_schema=False)
+async def llms() -> FileResponse:
+    """What an agent has to know, and where the API is described."""
+    return FileResponse(LLMS)
 
 
 @public.get("/docs", include_in_schema=False)
