@@ -6,7 +6,6 @@
 `GET /model` answers with every figure.
 """
 
-import argparse
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from app.errors import StartError
 from app.model.card import NOT_KNOWN, Card, Figures, read_card
+from app.program import command_parser
 from app.settings import Settings, cannot
 from app.table import WIDTH
 from app.use_policy import IN_WORDS
@@ -60,10 +60,7 @@ def percent(share: float) -> str:
 
 def main(words: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        "python -m app card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.parse_args(words)
+    command_parser("card", __doc__).parse_args(words)
     try:
         settings = Settings()
         card = read_card(settings.model_path, "int8" if settings.engine == "litert" else None)

@@ -244,7 +244,8 @@ def test_a_damaged_detector_stops_the_start_with_one_line(tmp_path: Path, name: 
     file.write_bytes(b"damaged")
     result = start(**{f"EMOTION_{name.upper()}": str(file)})
     assert result.returncode == 1
-    (line,) = [line for line in result.stderr.splitlines() if "TensorFlow Lite" not in line]
+    loading, line = [line for line in result.stderr.splitlines() if "TensorFlow Lite" not in line]
+    assert loading == "Loading the model on the keras engine."
     assert line.startswith(f"Cannot start: {file} ")
 
 
