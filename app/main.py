@@ -46,6 +46,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             app.state.analyzer, app.state.backend = analyzer, backend
             about = backend.card.model_dump(include={"name", "version", "sha256"})
             metrics.watch(about, lambda: backend.queued, lambda: admission.in_flight, LABELS)
+            if settings.engine == "litert" and "engine" not in settings.model_fields_set:
+                _LOG.info("TensorFlow is not installed: the litert engine answers, with the model's int8 variant.")
             if not settings.api_keys:
                 _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
             with request_log.writing():

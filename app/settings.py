@@ -17,10 +17,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.model.classifier import Engine, Precision
+from app.model.classifier import Engine, Precision, installed_engine
 from app.vision.decoder import Limits
 
-_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+_WHEEL_FILES = _PACKAGE / "files"
+_FILES = _WHEEL_FILES if _WHEEL_FILES.is_dir() else _PACKAGE.parent
+"""Where the models and the cascade lie: inside the installed package, beside it in a clone or an image."""
 
 _PREFIX = "EMOTION_"
 
@@ -63,10 +66,11 @@ class Settings(BaseSettings):
         description="Port that the server listens on; `PORT` is read too.",
     )
     model_path: Path = Field(
-        _ROOT / "models" / "emotion_vgg16.keras", description="The classifier; its card is the `.json` file beside it."
+        _FILES / "models" / "emotion_vgg16.keras", description="The classifier; its card is the `.json` file beside it."
     )
     engine: Engine = Field(
-        "keras", description="What runs the classifier: `keras`, or `litert` with the int8 variant, without TensorFlow."
+        default_factory=installed_engine,
+        description="What runs the classifier: `keras`, or `litert` with the int8 variant, without TensorFlow.",
     )
     precision: Precision = Field(
         "auto", description="Of the `keras` engine; `auto` is bfloat16 where the processor computes it."
@@ -75,13 +79,13 @@ class Settings(BaseSettings):
         None, description="Threads of one call of the classifier; as many as there are processors by default."
     )
     cascade_path: Path = Field(
-        _ROOT / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."
+        _FILES / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."
     )
     detector: Literal["auto", "haar"] = Field(
         "auto", description="What finds faces: `auto` is BlazeFace confirmed by the cascade, `haar` the cascade alone."
     )
     face_model_path: Path = Field(
-        _ROOT / "models" / "face_detection_full_range_sparse.tflite", description="BlazeFace, for `auto`."
+        _FILES / "models" / "face_detection_full_range_sparse.tflite", description="BlazeFace, for `auto`."
     )
     smallest_face: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.03, description="Smallest face that is believed, as a share of the picture's shorter side."
