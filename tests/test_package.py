@@ -36,7 +36,7 @@ def expressions(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command in an environment of its own, which has what the litert engine needs and no TensorFlow."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
-    pip = [folder / "bin" / "python", "-m", "pip"]
+    pip = [str(folder / "bin" / "python"), "-m", "pip"]
     subprocess.run([*pip, "install", "--quiet", "--requirement", ROOT / "requirements-lite.lock"], check=True)
     subprocess.run([*pip, "install", "--quiet", "--no-deps", wheel], check=True)
     subprocess.run([*pip, "check"], check=True)  # The lock has everything that the package requires.
