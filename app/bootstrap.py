@@ -73,7 +73,7 @@ async def running(
     Args:
         settings: of every part.
         parts: not started; loaded first when None.
-        observer: told of pictures, batches and refusals.
+        observer: told of stages, pictures, batches and refusals.
 
     Raises:
         StartError: a file is missing or wrong.

@@ -41,13 +41,13 @@ def main(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
     try:
         settings = Settings(**vars(options))
-        parts = load(settings)
+        app = create_app(settings, load(settings))
     except (ValidationError, StartError) as error:
         sys.exit(cannot("start", error))
     except KeyboardInterrupt:
         return 130
     uvicorn.run(
-        create_app(settings, parts),
+        app,
         host=settings.host,
         port=settings.port,
         loop="asyncio",  # Not whichever is installed.
