@@ -5,10 +5,13 @@ from app.schemas import Prediction
 
 
 class Observer:
-    """Is notified of pictures, batches and refusals; this base class ignores them.
+    """Is notified of stages, pictures, batches and refusals; this base class ignores them.
 
     `on_batch` runs in the thread of the model, the others in the event loop and in the task of the request.
     """
+
+    def on_stage(self, stage: str, began: float, ended: float) -> None:
+        """A picture is through a stage, `decode`, `detect` or `classify`; times are seconds of `time.perf_counter`."""
 
     def on_picture(self, format: str, prediction: Prediction) -> None:
         """A picture was answered; `format` is its file format, by Pillow's name."""

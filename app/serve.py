@@ -38,13 +38,13 @@ def main(words: Sequence[str]) -> int:
     try:
         settings = Settings(**vars(options))
         sys.stderr.write(f"Loading the model on the {settings.engine} engine.\n")
-        parts = load(settings)
+        app = create_app(settings, load(settings))
     except (ValidationError, StartError) as error:
         sys.exit(cannot("start", error))
     except KeyboardInterrupt:
         return 130
     uvicorn.run(
-        create_app(settings, parts),
+        app,
         host=settings.host,
         port=settings.port,
         loop="asyncio",  # Not whichever is installed.

@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         15, description="Seconds that admitted requests have to finish once the service is told to stop."
     )
 
+    traces: bool = Field(
+        False,
+        description="Whether requests are traced with OpenTelemetry, whose own `OTEL_...` variables say where to.",
+    )
+
     @property
     def picture_limits(self) -> Limits:
         """What one picture may cost."""

@@ -36,6 +36,7 @@ RULES: dict[str, tuple[str, ...]] = {
 
 ALONE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("keras", "tensorflow"), ("app.model.classifier",)),
+    "opentelemetry": ("app.http.tracing",),
     "ai_edge_litert": ("app.model.classifier", "app.vision.blazeface"),
     # Two set variables of libraries, one moves a descriptor.
     "os": ("app.settings", "app.model.classifier", "app.vision.video", "app.quiet"),
@@ -119,6 +120,7 @@ def test_a_module_imports_only_what_its_room_allows(module: str) -> None:
         ("app.bootstrap", "app.main"),
         ("app.vision.haar", "tensorflow"),
         ("app.vision.detector", "ai_edge_litert.interpreter"),
+        ("app.http.request_log", "opentelemetry.trace"),
         ("app.http.server", "os"),
         ("app.cli", "jobs.rows"),
         ("app.serve", "jobs.bulk"),
