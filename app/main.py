@@ -96,7 +96,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             allow_headers=ACCEPTED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(RequestLog, metrics=metrics, traces=settings.traces)
 
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:

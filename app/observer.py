@@ -1,5 +1,7 @@
 """Defines the observer of the service's work, for logs and metrics."""
 
+from collections.abc import Callable
+
 from app.errors import ServiceError
 from app.schemas import Prediction
 
@@ -10,8 +12,9 @@ class Observer:
     `on_batch` runs in the thread of the model, the others in the event loop and in the task of the request.
     """
 
-    def on_stage(self, stage: str, began: float, ended: float) -> None:
-        """A picture is through a stage, `decode`, `detect` or `classify`; times are seconds of `time.perf_counter`."""
+    on_stage: Callable[[str, float, float], None] | None = None
+    """Called with a stage of a picture (`decode`, `detect` or `classify`), its start and its end, in seconds of
+    `time.perf_counter`; None if nothing asks for stages."""
 
     def on_picture(self, format: str, prediction: Prediction) -> None:
         """A picture was answered; `format` is its file format, by Pillow's name."""

@@ -169,7 +169,7 @@ def test_spans_reach_a_collector_where_they_are_wanted(
     ("code", "words"),
     [
         ("", "False"),  # Not wanted: not imported.
-        ("sys.modules['opentelemetry.sdk.trace'] = None", "EMOTION_TRACES needs the packages of"),
+        ("sys.modules['opentelemetry.sdk.trace'] = None", "EMOTION_TRACES needs the extra `otel`"),
     ],
 )
 def test_the_packages_are_needed_for_traces_alone(code: str, words: str) -> None:

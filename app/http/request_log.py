@@ -90,11 +90,8 @@ class RequestObserver(Observer):
     def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
         """Args: there are no traces where `tracing` is None."""
         self._metrics = metrics
-        self._tracing = tracing
-
-    def on_stage(self, stage: str, began: float, ended: float) -> None:
-        if self._tracing is not None:
-            self._tracing.note_stage(stage, began, ended)
+        if tracing is not None:
+            self.on_stage = tracing.note_stage
 
     def on_picture(self, format: str, prediction: Prediction) -> None:
         stages = prediction.timings_ms.model_dump(exclude={"total"})
@@ -123,9 +120,11 @@ class RequestLog:
     trace that the request belongs to, if any.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, traces: bool) -> None:
+        """Args: `traces` says whether requests have spans of their own."""
         self._app = app
         self._metrics = metrics
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -138,7 +137,7 @@ class RequestLog:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        trace = trace_ids(headers)
+        trace = trace_ids(headers) if self._traces or "traceparent" in headers else {}
         status = CLIENT_CLOSED
 
         async def counted_receive() -> Message:
