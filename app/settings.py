@@ -73,10 +73,10 @@ class Settings(BaseSettings):
         description="What runs the classifier: `keras`, or `litert` with the int8 variant, without TensorFlow.",
     )
     precision: Precision = Field(
-        "auto", description="Of the `keras` engine; `auto` is bfloat16 where the processor computes it."
+        "auto", description="Precision of the `keras` engine; `auto` is bfloat16 if the processor supports it."
     )
     model_threads: PositiveInt | None = Field(
-        None, description="Threads of one call of the classifier; as many as there are processors by default."
+        None, description="Threads of one call of the classifier; the number of processors by default."
     )
     cascade_path: Path = Field(
         _FILES / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         _FILES / "models" / "face_detection_full_range_sparse.tflite", description="BlazeFace, for `auto`."
     )
     smallest_face: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.03, description="Smallest face that is believed, as a share of the picture's shorter side."
+        0.03, description="Smallest face that is answered, as a share of the picture's shorter side."
     )
     max_file_bytes: PositiveInt = Field(20 * 2**20, description="Largest picture, in bytes.")
     max_request_bytes: PositiveInt = Field(64 * 2**20, description="Largest body of a batch request, in bytes.")
@@ -100,7 +100,8 @@ class Settings(BaseSettings):
     )
     max_live: PositiveInt = Field(8, description="Cameras connected to /live at once; more are refused with 503.")
     live_seconds: Seconds = Field(
-        30, description="Seconds without a frame, or with an answer that is not read, after which /live is closed."
+        30,
+        description="Timeout of /live, in seconds: without a frame, or with an answer that the client does not read.",
     )
     max_queued_faces: PositiveInt = Field(256, description="Faces waiting for the model; more are refused with 503.")
     picture_threads: PositiveInt = Field(
@@ -109,19 +110,19 @@ class Settings(BaseSettings):
     )
     api_keys: Annotated[_List, AfterValidator(_digests)] = Field(
         (),
-        description="SHA-256 digests of the keys that may send pictures, separated by commas; anybody may when empty.",
+        description="SHA-256 digests of the API keys, separated by commas; without any, no key is needed.",
     )
     cors_origins: Annotated[_List, AfterValidator(_origins)] = Field(
         (), description="Origins whose pages may call the service from a browser, separated by commas."
     )
     max_requests_per_minute: PositiveInt | None = Field(
-        None, description="Most requests of one client in a minute; more are refused with 429. No limit by default."
+        None, description="Most requests of one client per minute; more are refused with 429. No limit by default."
     )
     body_seconds: Seconds = Field(
-        60, description="Seconds within which the body of a request must have arrived, and its answer have been read."
+        60, description="Timeout for receiving the body of a request and for sending its answer, in seconds."
     )
     stop_seconds: PositiveInt = Field(
-        15, description="Seconds that admitted requests have to finish once the service is told to stop."
+        15, description="Time that requests in flight have to finish at shutdown, in seconds."
     )
 
     traces: bool = Field(
