@@ -6,9 +6,9 @@
 Portraits are pasted at known places into pictures without faces: 4 to 90 % of the short side, turned by up to 15
 degrees, in other light. Every picture is the same on every machine.
 
-With `--photos`, the photographs of a folder instead: its `truth.json` has, for each file, `width`, `height`, `faces` with
-`box` (brow to chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count neither as found nor
-as false.
+With `--photos`, the photographs of a folder instead: its `truth.json` has, for each file, `width`, `height`, `faces`
+with `box` (brow to chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count neither as
+found nor as false.
 """
 
 import argparse

@@ -12,6 +12,7 @@ after a warm-up; `answers.py` says how. `--photos` is a folder as `bench.detecti
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -121,7 +122,12 @@ def ask(peer: Peer, files: Iterable[Path], crop: bool, cache: Path = CACHE) -> t
     files = list(files)
     answers = []
     with subprocess.Popen(
-        [*command, peer.variant], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, peer.variant],
+        cwd=folder,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdin
         assert process.stdout
