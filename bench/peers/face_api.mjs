@@ -1,6 +1,7 @@
 /**
  * Answers of npm's `@vladmandic/face-api` on its WebAssembly backend, as `answers.py` describes them. Run by node in the
- * folder that has its packages: `node face_api.mjs ssd`, or `tiny` for its other detector. Both at their defaults.
+ * folder that has its packages: `node face_api.mjs ssd`, or `tiny` for its other detector. Both at their defaults, without
+ * landmarks: faces turned upright by them are answered no better, and later.
  */
 
 import { readFile } from "node:fs/promises";
@@ -19,10 +20,10 @@ const sharp = require("sharp");
 
 wasm.setWasmPaths(path.join(PACKAGES, "@tensorflow/tfjs-backend-wasm/dist/"));
 await tf.setBackend("wasm");
-const { faceExpressionNet, faceLandmark68Net, ssdMobilenetv1, tinyFaceDetector } = faceapi.nets;
+const { faceExpressionNet, ssdMobilenetv1, tinyFaceDetector } = faceapi.nets;
 const tiny = process.argv[2] === "tiny";
 const options = tiny ? new faceapi.TinyFaceDetectorOptions() : new faceapi.SsdMobilenetv1Options();
-for (const net of [tiny ? tinyFaceDetector : ssdMobilenetv1, faceLandmark68Net, faceExpressionNet]) {
+for (const net of [tiny ? tinyFaceDetector : ssdMobilenetv1, faceExpressionNet]) {
   await net.loadFromDisk(path.join(PACKAGES, "@vladmandic/face-api/model"));
 }
 
@@ -35,7 +36,7 @@ async function read(data, crop) {
     if (crop) {
       return [{ box: [0, 0, info.width, info.height], label: label(await faceExpressionNet.predictExpressions(image)) }];
     }
-    const faces = await faceapi.detectAllFaces(image, options).withFaceLandmarks().withFaceExpressions();
+    const faces = await faceapi.detectAllFaces(image, options).withFaceExpressions();
     return faces.map(({ detection: { box }, expressions }) => (
       { box: [box.x, box.y, box.width, box.height], label: label(expressions) }
     ));
