@@ -1,7 +1,7 @@
 /**
  * Answers of npm's `@vladmandic/face-api` on its WebAssembly backend, as `answers.py` describes them. Run by node in the
- * folder that has its packages: `node face_api.mjs ssd`, or `tiny` for its other detector. Both at their defaults, without
- * landmarks: faces turned upright by them are answered no better, and later.
+ * folder that has its packages: `node face_api.mjs ssd`, or `tiny` for its other detector, both at their defaults. Faces
+ * are not turned upright by their landmarks first: fewer expressions would be right.
  */
 
 import { readFile } from "node:fs/promises";
