@@ -12,6 +12,8 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from app.program import command_parser
+
 Words = Sequence[str]
 
 
@@ -56,12 +58,7 @@ def main() -> int:
     name, *words = sys.argv[1:] or ["serve"]
     if name.startswith("-") and name not in ("-h", "--help"):
         name, words = "serve", sys.argv[1:]
-    parser = argparse.ArgumentParser(
-        "python -m app",
-        usage="%(prog)s [COMMAND] [OPTION ...]",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("", __doc__, usage="%(prog)s [COMMAND] [OPTION ...]")
     parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
     parser.epilog = "commands:\n" + "\n".join(f"  {one:<9}{run.__doc__}" for one, run in COMMANDS.items())
     return COMMANDS[parser.parse_args([name]).command](words)

@@ -110,7 +110,7 @@ class Analyzer:
             backend: classifies the face crops; already started.
             pool: runs decoding, detection and drawing.
             limits: limits of one picture file.
-            observer: notified of every answered picture.
+            observer: notified of every stage and of every answered picture.
         """
         self._detector = detector
         self._backend = backend
@@ -143,6 +143,8 @@ class Analyzer:
         classifying = time.perf_counter()
         probabilities = await self._backend.classify(found.crops)
         ended = time.perf_counter()
+        if self._observer.on_stage is not None:
+            self._observer.on_stage("classify", classifying, ended)
         faces = [self._described(face, row) for face, row in zip(found.faces, probabilities, strict=True)]
         top = next((face for face in faces if face.detection >= LEAST), faces[0])
         prediction = Prediction(
@@ -222,7 +224,10 @@ class Analyzer:
         number = _number(found.faces, which)
         place, crop = found.faces[number], found.crops[number]
         crops = await self._in_pool(lambda: list(occluded(crop)))
+        classifying = time.perf_counter()
         probabilities = await in_parts(self._backend.classify, crops, MAX_BATCH)
+        if self._observer.on_stage is not None:
+            self._observer.on_stage("classify", classifying, time.perf_counter())
         face = self._described(place, probabilities[0])
         label = label or face.emotion
         heat = evidence(np.stack(probabilities), LABELS.index(label))
@@ -262,7 +267,11 @@ class Analyzer:
         }
 
     async def _find(self, source: Source, selection: Selection, near: Sequence[FoundFace] = ()) -> FoundFaces:
-        return await self._in_pool(lambda: find_faces(source, self._detector, self._limits, selection, near))
+        found = await self._in_pool(lambda: find_faces(source, self._detector, self._limits, selection, near))
+        if self._observer.on_stage is not None:
+            self._observer.on_stage("decode", found.started, found.decoded)
+            self._observer.on_stage("detect", found.decoded, found.detected)
+        return found
 
     async def _in_pool(self, function: Callable[[], Answer]) -> Answer:
         try:

@@ -73,7 +73,7 @@ async def running(
     Args:
         settings: settings of every part.
         parts: not yet started; loaded here when None.
-        observer: notified of pictures, batches and refusals.
+        observer: notified of stages, pictures, batches and refusals.
 
     Raises:
         StartError: a file is missing or wrong.

@@ -9,7 +9,6 @@ answers may be used.
 `GET /model` answers with every figure.
 """
 
-import argparse
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 
 from app.errors import StartError
 from app.model.card import NOT_KNOWN, Card, Figures, read_card
+from app.program import command_parser
 from app.settings import Settings, cannot
 from app.terminal import WIDTH, say
 from app.use_policy import IN_WORDS
@@ -63,10 +63,7 @@ def percent(share: float) -> str:
 
 def main(words: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        "python -m app card", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.parse_args(words)
+    command_parser("card", __doc__).parse_args(words)
     try:
         settings = Settings()
         card = read_card(settings.model_path, "int8" if settings.engine == "litert" else None)

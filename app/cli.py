@@ -35,6 +35,7 @@ from app.bootstrap import load, running
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import NoFace, ServiceError, StartError
 from app.inputs import STDIN, InputFile, PassedOver, files
+from app.program import command_parser
 from app.quiet import quiet
 from app.schemas import Prediction
 from app.settings import Settings, cannot, colours_wanted
@@ -303,9 +304,7 @@ def _every(text: str) -> video.SamplingStep:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m app predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("predict", __doc__)
     parser.add_argument(
         "paths",
         nargs="+",

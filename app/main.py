@@ -22,6 +22,7 @@ from app.http.request_log import RequestLog, RequestObserver
 from app.http.server import AcceptErrors
 from app.http.static_files import static_files
 from app.http.timeouts import BodyTimeout
+from app.http.tracing import OFF, Tracing
 from app.routers import drawings, info, live, predict
 from app.settings import Settings
 
@@ -34,22 +35,30 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     Args:
         settings: read from the environment when None.
         parts: not started; loaded when the service starts, when None.
+
+    Raises:
+        StartError: traces are wanted and their packages are missing.
     """
     settings = settings or Settings()
     metrics = Metrics()
     admission = Admission(settings.max_in_flight, settings.picture_threads)
+    tracing = Tracing(__version__) if settings.traces else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(AcceptErrors())
-        async with running(settings, parts, RequestObserver(metrics)) as (analyzer, backend):
+        async with running(settings, parts, RequestObserver(metrics, tracing)) as (analyzer, backend):
             app.state.analyzer, app.state.backend = analyzer, backend
             about = backend.card.model_dump(include={"name", "version", "sha256"})
             metrics.watch(about, lambda: backend.queued, lambda: admission.in_flight, LABELS)
+            if settings.engine == "litert" and "engine" not in settings.model_fields_set:
+                _LOG.info("TensorFlow is not installed: the litert engine answers, with the model's int8 variant.")
             if not settings.api_keys:
                 _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
             with request_log.writing():
                 yield
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="Facial expression service",
@@ -57,6 +66,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         version=__version__,
         openapi_tags=description.TAGS,
         generate_unique_id_function=description.operation_id,
+        telemetry=OFF if tracing is None else tracing.config,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -86,7 +96,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             allow_headers=ACCEPTED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(RequestLog, metrics=metrics, traces=settings.traces)
 
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:

@@ -20,16 +20,12 @@ from app.errors import StartError
 from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
 from app.live_session import MAX_FRAME_BYTES
 from app.main import create_app
+from app.program import command_parser
 from app.settings import Settings, cannot
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m app serve",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-    )
+    parser = command_parser("serve", __doc__, argument_default=argparse.SUPPRESS)
     parser.add_argument("--host", help="address to listen on, instead of EMOTION_HOST")
     parser.add_argument("--port", type=int, help="port to listen on, instead of EMOTION_PORT")
     return parser
@@ -41,13 +37,14 @@ def main(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
     try:
         settings = Settings(**vars(options))
-        parts = load(settings)
+        sys.stderr.write(f"Loading the model on the {settings.engine} engine.\n")
+        app = create_app(settings, load(settings))
     except (ValidationError, StartError) as error:
         sys.exit(cannot("start", error))
     except KeyboardInterrupt:
         return 130
     uvicorn.run(
-        create_app(settings, parts),
+        app,
         host=settings.host,
         port=settings.port,
         loop="asyncio",  # Not whichever is installed.

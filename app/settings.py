@@ -17,10 +17,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.model.classifier import Engine, Precision
+from app.model.classifier import Engine, Precision, installed_engine
 from app.vision.decoder import Limits
 
-_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+_WHEEL_FILES = _PACKAGE / "files"
+_FILES = _WHEEL_FILES if _WHEEL_FILES.is_dir() else _PACKAGE.parent
+"""Where the models and the cascade lie: inside the installed package, beside it in a clone or an image."""
 
 _PREFIX = "EMOTION_"
 
@@ -63,28 +66,29 @@ class Settings(BaseSettings):
         description="Port that the server listens on; `PORT` is read too.",
     )
     model_path: Path = Field(
-        _ROOT / "models" / "emotion_vgg16.keras", description="The classifier; its card is the `.json` file beside it."
+        _FILES / "models" / "emotion_vgg16.keras", description="The classifier; its card is the `.json` file beside it."
     )
     engine: Engine = Field(
-        "keras", description="What runs the classifier: `keras`, or `litert` with the int8 variant, without TensorFlow."
+        default_factory=installed_engine,
+        description="What runs the classifier: `keras`, or `litert` with the int8 variant, without TensorFlow.",
     )
     precision: Precision = Field(
-        "auto", description="Of the `keras` engine; `auto` is bfloat16 where the processor computes it."
+        "auto", description="Precision of the `keras` engine; `auto` is bfloat16 if the processor supports it."
     )
     model_threads: PositiveInt | None = Field(
-        None, description="Threads of one call of the classifier; as many as there are processors by default."
+        None, description="Threads of one call of the classifier; the number of processors by default."
     )
     cascade_path: Path = Field(
-        _ROOT / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."
+        _FILES / "haarcascade_frontalface_default.xml", description="OpenCV's frontal-face Haar cascade."
     )
     detector: Literal["auto", "haar"] = Field(
         "auto", description="What finds faces: `auto` is BlazeFace confirmed by the cascade, `haar` the cascade alone."
     )
     face_model_path: Path = Field(
-        _ROOT / "models" / "face_detection_full_range_sparse.tflite", description="BlazeFace, for `auto`."
+        _FILES / "models" / "face_detection_full_range_sparse.tflite", description="BlazeFace, for `auto`."
     )
     smallest_face: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.03, description="Smallest face that is believed, as a share of the picture's shorter side."
+        0.03, description="Smallest face that is answered, as a share of the picture's shorter side."
     )
     max_file_bytes: PositiveInt = Field(20 * 2**20, description="Largest picture, in bytes.")
     max_request_bytes: PositiveInt = Field(64 * 2**20, description="Largest body of a batch request, in bytes.")
@@ -96,7 +100,8 @@ class Settings(BaseSettings):
     )
     max_live: PositiveInt = Field(8, description="Cameras connected to /live at once; more are refused with 503.")
     live_seconds: Seconds = Field(
-        30, description="Seconds without a frame, or with an answer that is not read, after which /live is closed."
+        30,
+        description="Timeout of /live, in seconds: without a frame, or with an answer that the client does not read.",
     )
     max_queued_faces: PositiveInt = Field(256, description="Faces waiting for the model; more are refused with 503.")
     picture_threads: PositiveInt = Field(
@@ -105,19 +110,24 @@ class Settings(BaseSettings):
     )
     api_keys: Annotated[_List, AfterValidator(_digests)] = Field(
         (),
-        description="SHA-256 digests of the keys that may send pictures, separated by commas; anybody may when empty.",
+        description="SHA-256 digests of the API keys, separated by commas; without any, no key is needed.",
     )
     cors_origins: Annotated[_List, AfterValidator(_origins)] = Field(
         (), description="Origins whose pages may call the service from a browser, separated by commas."
     )
     max_requests_per_minute: PositiveInt | None = Field(
-        None, description="Most requests of one client in a minute; more are refused with 429. No limit by default."
+        None, description="Most requests of one client per minute; more are refused with 429. No limit by default."
     )
     body_seconds: Seconds = Field(
-        60, description="Seconds within which the body of a request must have arrived, and its answer have been read."
+        60, description="Timeout for receiving the body of a request and for sending its answer, in seconds."
     )
     stop_seconds: PositiveInt = Field(
-        15, description="Seconds that admitted requests have to finish once the service is told to stop."
+        15, description="Time that requests in flight have to finish at shutdown, in seconds."
+    )
+
+    traces: bool = Field(
+        False,
+        description="Whether requests are traced with OpenTelemetry, whose own `OTEL_...` variables say where to.",
     )
 
     @property

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from app.cli import add_selection, selection
 from app.errors import NoFace, StartError
+from app.program import command_parser
 from app.quiet import quiet
 from app.settings import Settings, cannot
 from app.terminal import say
@@ -70,9 +71,7 @@ def run(job: Plan, engine: Engine, settings: Settings) -> None:
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        "python -m app bulk", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("bulk", __doc__)
     parser.add_argument("source", metavar="SOURCE", help="a folder, a glob, a tar archive, or @FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="results, .parquet or .csv")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="this process, or a Ray cluster")

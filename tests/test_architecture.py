@@ -1,6 +1,10 @@
 """Who may import what: the rules of ARCHITECTURE.md."""
 
 import ast
+import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +36,7 @@ RULES: dict[str, tuple[str, ...]] = {
 
 ALONE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("keras", "tensorflow"), ("app.model.classifier",)),
+    "opentelemetry": ("app.http.tracing",),
     "ai_edge_litert": ("app.model.classifier", "app.vision.blazeface"),
     # Two set variables of libraries, one moves a descriptor.
     "os": ("app.settings", "app.model.classifier", "app.vision.video", "app.quiet"),
@@ -41,6 +46,15 @@ ALONE: dict[str, tuple[str, ...]] = {
 
 STARTS = {"app.serve": "app.main", "app.__main__": "jobs.bulk"}
 """What a module starts, though the rules forbid it to the others of its room."""
+
+
+PLATFORMS = [
+    {"sys_platform": "linux", "platform_machine": "x86_64"},
+    {"sys_platform": "linux", "platform_machine": "aarch64"},
+    {"sys_platform": "darwin", "platform_machine": "arm64"},
+    {"sys_platform": "win32", "platform_machine": "AMD64"},
+]
+"""What the service is installed on."""
 
 
 def modules() -> dict[str, Path]:
@@ -106,6 +120,7 @@ def test_a_module_imports_only_what_its_room_allows(module: str) -> None:
         ("app.bootstrap", "app.main"),
         ("app.vision.haar", "tensorflow"),
         ("app.vision.detector", "ai_edge_litert.interpreter"),
+        ("app.http.request_log", "opentelemetry.trace"),
         ("app.http.server", "os"),
         ("app.cli", "jobs.rows"),
         ("app.serve", "jobs.bulk"),
@@ -140,32 +155,72 @@ def test_labels_are_listed_once() -> None:
     assert listing == {"app.emotions", "training.dataset"}  # The data set has an order of its own.
 
 
-def test_the_lite_requirements_are_the_full_ones_without_tensorflow() -> None:
-    def packages(name: str) -> set[str]:
-        return {line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")}
-
-    full, lite = packages("requirements.txt"), packages("requirements-lite.txt")
-    assert {line.split(">")[0] for line in full - lite} == {"tensorflow-cpu", "keras"}
-    assert lite < full
+def requirements(*names: str) -> list[str]:
+    """What pyproject.toml requires of packages: for the service, and for the extras and groups that are named."""
+    command = [sys.executable, "scripts/requirements", *names]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-lite"])
-def test_the_lock_pins_with_hashes_what_the_requirements_allow(name: str) -> None:
+def test_the_engines_differ_in_tensorflow_alone() -> None:
+    lite, both = requirements(), requirements("keras")
+    assert both[: len(lite)] == lite
+    extra = list(map(Requirement, both[len(lite) :]))
+    assert {one.name for one in extra} == {"tensorflow-cpu", "tensorflow", "keras"}
+    assert len({str(one.specifier) for one in extra if one.name != "keras"}) == 1
+    for platform in PLATFORMS:
+        wanted = {one.name for one in extra if one.marker is None or one.marker.evaluate(platform)}
+        x86 = platform["platform_machine"] in ("x86_64", "AMD64")
+        assert wanted == {"tensorflow-cpu" if x86 else "tensorflow", "keras"}
+
+
+def test_the_requirements_are_those_of_the_project() -> None:
+    assert (ROOT / "requirements.txt").read_text().splitlines()[1:] == requirements("keras")
+    everything = requirements("keras", "bench", "ray", "train", "full")
+    assert {*requirements("keras", "bench", "dev")} < {*everything}
+    assert not any("[keras]" in line for line in everything)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda one: f"{one['sys_platform']}-{one['platform_machine']}")
+@pytest.mark.parametrize(("name", "extras"), [("requirements", ["keras"]), ("requirements-lite", [])])
+def test_the_lock_pins_with_hashes_what_the_project_allows(
+    name: str, extras: list[str], platform: dict[str, str]
+) -> None:
     lock = (ROOT / f"{name}.lock").read_text()
     entries = [entry for entry in lock.replace("\\\n", "").splitlines() if not entry.startswith("#")]
     assert all("--hash=sha256:" in entry for entry in entries)
     assert "://" not in lock
     pins = [Requirement(entry.partition("--hash")[0]) for entry in entries]
-    wanted = [line for line in (ROOT / f"{name}.txt").read_text().splitlines() if line and not line.startswith("#")]
     for python in ("3.11", "3.12", "3.13"):
-        surroundings = {"python_full_version": f"{python}.0", "python_version": python, "sys_platform": "linux"}
+        surroundings = {**platform, "python_full_version": f"{python}.0", "python_version": python}
         here = {
             pin.name: str(pin.specifier).removeprefix("==")
             for pin in pins
             if pin.marker is None or pin.marker.evaluate(surroundings)
         }
-        for requirement in map(Requirement, wanted):
-            assert requirement.specifier.contains(here[requirement.name]), requirement
+        for requirement in map(Requirement, requirements(*extras)):
+            if requirement.marker is None or requirement.marker.evaluate(surroundings):
+                assert requirement.specifier.contains(here[requirement.name]), requirement
+
+
+def test_the_locks_agree_and_name_the_public_index_alone() -> None:
+    lock = (ROOT / "uv.lock").read_text()
+    hosts = set(re.findall(r"https?://([^/\"]+)", lock))
+    assert hosts == {"pypi.org", "files.pythonhosted.org"}
+    assert "file:" not in lock
+    locked = {(one["name"], one.get("version")): one for one in tomllib.loads(lock)["package"]}
+    for name in ("requirements", "requirements-lite"):
+        entries = (ROOT / f"{name}.lock").read_text().replace("\\\n", "").splitlines()[1:]
+        for pin, *hashes in (re.split(r" +--hash=", entry) for entry in entries):
+            package, version = re.match(r"(\S+)==(\S+)", pin).groups()  # type: ignore[union-attr]
+            files = locked[package, version]
+            known = {one["hash"] for one in [*files.get("wheels", []), files.get("sdist", {"hash": ""})]}
+            assert set(hashes) <= known, pin
+
+
+@pytest.mark.slow
+def test_the_lock_is_of_this_project() -> None:
+    check = [sys.executable, "-m", "uv", "lock", "--check", "--offline", "--default-index", "https://pypi.org/simple"]
+    subprocess.run(check, cwd=ROOT, check=True)
 
 
 def test_the_container_installs_from_the_locks() -> None:

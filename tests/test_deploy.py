@@ -377,7 +377,7 @@ def test_a_space_has_every_file_that_the_image_needs(tmp_path: Path) -> None:
     assert {*needed, "README.md", "Dockerfile", ".dockerignore", "LICENSE"} <= files
     assert not any(name.startswith(("tests/", "training/")) for name in files)
     assert sum((tmp_path / "space" / name).stat().st_size for name in files) < 1e9  # Of a Space without paid storage.
-    for target in re.findall(r"\]\(([\w/.-]+)", (tmp_path / "space" / "README.md").read_text()):
+    for target in re.findall(r"\](?!\(http)\(([\w/.-]+)", (tmp_path / "space" / "README.md").read_text()):
         assert target in files or (ROOT / target).exists(), target
 
 

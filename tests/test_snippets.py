@@ -28,6 +28,10 @@ NOT_RUN = {
     "serve run": "serves until it is stopped; `test_cluster.py` does the same",
     "git clone": "needs the repository's address",
     "pip install": "changes the environment",
+    "npm install": "changes the environment",
+    "npx openapi-typescript": "needs what `npm install` brings",
+    "openapi-python-client": "`test_clients.py` does the same",
+    "from pathlib import Path\n\nfrom facial_expression_service_client": "`test_clients.py` does the same",
     "scripts/": "changes the environment, serves until it is stopped, or is this test run",
     "EMOTION_API_KEYS=$(printf": "serves until it is stopped; `test_access.py` does the same",
     "python -m training.smoke": "`test_training.py` does the same",
@@ -41,7 +45,11 @@ def _blocks(language: str) -> list[Any]:
     found = []
     for document in DOCUMENTS:
         texts = re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
-        found += [pytest.param(text, id=f"{document}-{number}") for number, text in enumerate(texts)]
+        found += [
+            pytest.param(text, id=f"{document}-{number}")
+            for number, text in enumerate(texts)
+            if not text.startswith(tuple(NOT_RUN)) or language == "sh"
+        ]
     return found
 
 

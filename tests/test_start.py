@@ -83,6 +83,16 @@ def test_a_model_that_keras_cannot_read_is_an_error(model: Path) -> None:
         Classifier(model)
 
 
+def test_litert_is_the_engine_where_tensorflow_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().engine == "keras"
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert Settings().engine == "litert"
+    with pytest.raises(StartError, match="TensorFlow is not installed"):
+        Classifier(MODEL, "keras")
+    monkeypatch.setenv("EMOTION_ENGINE", "keras")
+    assert Settings().engine == "keras"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -196,10 +206,10 @@ def test_a_card_that_cannot_be_read_is_an_error_in_one_line(tmp_path: Path) -> N
         assert (result.returncode, result.stderr.count("\n")) == (2, 1)
 
 
-def test_bulk_jobs_may_be_absent(tmp_path: Path) -> None:
-    (tmp_path / "app").symlink_to(ROOT / "app")
-    command = [sys.executable, "-m", "app", "bulk", "pictures", "--out", "a.csv"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_bulk_jobs_may_be_absent() -> None:
+    code = "import sys; sys.modules['jobs'] = None; from app.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "bulk", "pictures", "--out", "a.csv"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "not installed" in result.stderr
 
@@ -247,7 +257,8 @@ def test_a_damaged_detector_stops_the_start_with_one_line(tmp_path: Path, name: 
     file.write_bytes(b"damaged")
     result = start(**{f"EMOTION_{name.upper()}": str(file)})
     assert result.returncode == 1
-    (line,) = [line for line in result.stderr.splitlines() if "TensorFlow Lite" not in line]
+    loading, line = [line for line in result.stderr.splitlines() if "TensorFlow Lite" not in line]
+    assert loading == "Loading the model on the keras engine."
     assert line.startswith(f"Cannot start: {file} ")
 
 

@@ -22,7 +22,6 @@ INLINE_STYLES = SECURITY_HEADERS["Content-Security-Policy"].replace(
 EXPOSED_HEADERS = (
     "X-Request-ID",
     "Retry-After",
-    "traceparent",
     "X-Emotion",
     "X-Probability",
     "X-Face",

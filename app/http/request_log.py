@@ -1,4 +1,4 @@
-"""Each request's id, its line of JSON in the log, and its metrics; a trace context is passed on.
+"""Each request's id, its line of JSON in the log, and its metrics.
 
 Of an upload's content, nothing is logged.
 """
@@ -6,7 +6,6 @@ Of an upload's content, nothing is logged.
 import json
 import logging
 import re
-import secrets
 import sys
 import time
 import uuid
@@ -25,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ServiceError
 from app.http.headers import SECURITY_HEADERS
 from app.http.metrics import Metrics
+from app.http.tracing import Tracing, trace_ids
 from app.observer import Observer
 from app.schemas import Prediction
 
@@ -50,8 +50,6 @@ CLOSE_SECONDS = 1.0
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
-"""Version 00 of W3C Trace Context: trace id, parent id, flags."""
 
 
 @dataclass
@@ -85,10 +83,15 @@ def note_refusal(code: str) -> None:
 
 
 class RequestObserver(Observer):
-    """Enters pictures, batches and refusals into the metrics and the line of the current request."""
+    """Enters pictures, batches and refusals into the metrics and the line of the current request, and stages into its
+    trace.
+    """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
+        """Args: there are no traces where `tracing` is None."""
         self._metrics = metrics
+        if tracing is not None:
+            self.on_stage = tracing.note_stage
 
     def on_picture(self, format: str, prediction: Prediction) -> None:
         stages = prediction.timings_ms.model_dump(exclude={"total"})
@@ -113,13 +116,15 @@ class RequestObserver(Observer):
 class RequestLog:
     """Gives each request an id, its answer that id and the security headers, and the log its line once it is over.
 
-    The id is the client's `X-Request-ID` if that is harmless, else a random one. A W3C `traceparent` is answered with a
-    span of this service.
+    The id is the client's `X-Request-ID` if that is harmless, else a random one. The line names the
+    trace that the request belongs to, if any.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, traces: bool) -> None:
+        """Args: `traces` says whether requests have spans of their own."""
         self._app = app
         self._metrics = metrics
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -132,8 +137,7 @@ class RequestLog:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        trace = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
-        span = secrets.token_hex(8) if trace else None
+        trace = trace_ids(headers) if self._traces or "traceparent" in headers else {}
         status = CLIENT_CLOSED
 
         async def counted_receive() -> Message:
@@ -149,8 +153,6 @@ class RequestLog:
                 headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                if trace:
-                    headers["traceparent"] = f"00-{trace[1]}-{span}-{trace[3]}"
             elif message["type"] == "websocket.accept":
                 status = SWITCHED
             elif message["type"] == "websocket.close" and status == CLIENT_CLOSED:
@@ -164,9 +166,7 @@ class RequestLog:
             record.refusals[ServiceError.code] += 1
             raise
         finally:
-            about = {"request_id": request_id, **_request(scope), "status": status}
-            if trace:
-                about |= {"trace_id": trace[1], "parent_id": trace[2], "span_id": span}
+            about = {"request_id": request_id, **_request(scope), "status": status, **trace}
             self._finish(record, time.perf_counter() - started, about)
 
     def _finish(self, record: _Record, seconds: float, about: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +83,11 @@ class Classifier:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.card.labels)), np.float32)
 
 
+def installed_engine() -> Engine:
+    """`keras` where TensorFlow and Keras are installed, `litert` where they are not."""
+    return "keras" if all(find_spec(package) for package in ("tensorflow", "keras")) else "litert"
+
+
 def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the processor multiplies bfloat16; False if the system does not tell."""
     if not cpuinfo.is_file():
@@ -107,6 +113,8 @@ def _load_keras(path: Path, precision: str, threads: int | None) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TEST_TMPDIR", os.devnull)  # At import absl requires a writable folder.
+    if installed_engine() != "keras":
+        raise StartError("TensorFlow is not installed; install the extra `keras`, or set EMOTION_ENGINE=litert")
     with _hidden("jax"):  # TensorFlow's converter imports it if installed: a second and 0.1 GB for nothing.
         import keras  # noqa: PLC0415
         import tensorflow as tf  # noqa: PLC0415

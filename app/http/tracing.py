@@ -1,0 +1,95 @@
+"""Traces: FastAPI makes an OpenTelemetry span of each request, and each stage of its pictures is a span in it.
+
+OpenTelemetry's own environment variables, `OTEL_...`, say where spans go and which of them are kept. FastAPI brings its
+interface; the packages that do the work are imported only where traces are wanted.
+"""
+
+import time
+from typing import TYPE_CHECKING
+
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.datastructures import Headers
+
+from app.errors import StartError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+SERVICE_NAME = "expressions"
+"""What spans say that they are from, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` says otherwise."""
+
+OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI makes no spans, whatever the environment says."""
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Tracing:
+    """Makes the spans of one app, and sends them to a collector in the background."""
+
+    def __init__(self, version: str) -> None:
+        """
+        Args:
+            version: of the service.
+
+        Raises:
+            StartError: the packages are missing.
+        """
+        self._provider = _provider(version)
+        self._tracer = self._provider.get_tracer(__name__)
+
+    @property
+    def config(self) -> TelemetryConfig:
+        """What FastAPI makes spans of: requests. A camera is none; it may go on for hours."""
+        return {
+            **OFF,
+            "tracing": True,
+            "tracer_provider": self._provider,
+            "operation_spans": False,
+            "exclude": lambda scope: scope["type"] == "websocket",
+        }
+
+    def note_stage(self, stage: str, began: float, ended: float) -> None:
+        """Make a span of a stage that is over, in that of the current request, if it has one.
+
+        Args:
+            stage: the span's name.
+            began, ended: seconds of `time.perf_counter`.
+        """
+        if trace.get_current_span().is_recording():
+            epoch = time.time_ns() - time.perf_counter_ns()
+            start, end = (epoch + round(1e9 * seconds) for seconds in (began, ended))
+            self._tracer.start_span(stage, start_time=start).end(end)
+
+    def close(self) -> None:
+        """Send what has not been sent yet. Blocks for seconds where nobody listens."""
+        self._provider.shutdown()
+
+
+def trace_ids(headers: Headers) -> dict[str, str]:
+    """The ids, in hexadecimal, of the current request's trace and span; without one, of its `traceparent` if that makes
+    sense: W3C Trace Context.
+    """
+    if (own := trace.get_current_span().get_span_context()).is_valid:
+        return {"trace_id": f"{own.trace_id:032x}", "span_id": f"{own.span_id:016x}"}
+    if (given := headers.get("traceparent")) is None:
+        return {}
+    context = _PROPAGATOR.extract({"traceparent": given})
+    parent = trace.get_current_span(context).get_span_context()
+    return {"trace_id": f"{parent.trace_id:032x}", "parent_id": f"{parent.span_id:016x}"} if parent.is_valid else {}
+
+
+def _provider(version: str) -> "TracerProvider":
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise StartError(f"EMOTION_TRACES needs the extra `otel`: {error}") from error
+    about = Resource.create({"service.name": SERVICE_NAME, "service.version": version})
+    provider = TracerProvider(resource=about.merge(OTELResourceDetector().detect()))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
