@@ -368,22 +368,37 @@ def test_the_health_check_tells_a_ready_service_from_others(service: str) -> Non
         server.shutdown()
 
 
-def test_a_space_has_every_file_that_the_image_needs(tmp_path: Path) -> None:
-    subprocess.run([ROOT / "scripts" / "space", tmp_path / "space"], check=True, timeout=60)
-    files = {str(path.relative_to(tmp_path / "space")) for path in (tmp_path / "space").rglob("*") if path.is_file()}
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Space, made as the guide says."""
+    folder = tmp_path_factory.mktemp("spaces") / "space"
+    subprocess.run([ROOT / "scripts" / "space", folder], check=True, timeout=60)
+    return folder
+
+
+def test_a_space_has_every_file_that_the_image_needs(space: Path) -> None:
+    files = {str(path.relative_to(space)) for path in space.rglob("*") if path.is_file()}
     needed = copied("base", "full")
     assert len(needed) > 50
     assert {"app/__main__.py", "models/emotion_vgg16.keras", "requirements.lock"} <= needed
     assert {*needed, "README.md", "Dockerfile", ".dockerignore", "LICENSE"} <= files
-    assert not any(name.startswith(("tests/", "training/")) for name in files)
-    assert sum((tmp_path / "space" / name).stat().st_size for name in files) < 1e9  # Of a Space without paid storage.
-    for target in re.findall(r"\](?!\(http)\(([\w/.-]+)", (tmp_path / "space" / "README.md").read_text()):
-        assert target in files or (ROOT / target).exists(), target
+    assert not any(name.startswith("tests/") or name.endswith((".npy", ".npz")) for name in files)
+    assert sum((space / name).stat().st_size for name in files) < 1e9  # Of a Space without paid storage.
+    for target in re.findall(r"\]\((?!http)([\w/.-]+)", (space / "README.md").read_text()):
+        assert target in files, target
 
 
-def test_the_front_matter_of_the_space_is_what_the_hub_documents() -> None:
+def test_a_space_starts_with_its_front_matter_and_the_readme_does_not(space: Path) -> None:
+    front, readme = (ROOT / "deploy" / "space.md").read_text(), (ROOT / "README.md").read_text()
+    assert readme.startswith("# ")
+    assert re.fullmatch(r"---\n(\w+: .+\n)+---\n\n", front)
+    assert (space / "README.md").read_text() == front + readme
+
+
+def test_the_front_matter_of_the_space_is_what_the_hub_documents(space: Path) -> None:
     """https://huggingface.co/docs/hub/spaces-config-reference"""
-    front = yaml.safe_load((ROOT / "deploy" / "space.md").read_text().split("---")[1])
+    front = yaml.safe_load((space / "README.md").read_text().split("---\n")[1])
+    assert re.fullmatch(r"[^\w\s!-~]+", front["emoji"])
     colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {front["colorFrom"], front["colorTo"]} <= colours
     assert (front["sdk"], front["license"]) == ("docker", "mit")
