@@ -3,7 +3,10 @@
 import json
 import re
 import subprocess
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx2
@@ -13,6 +16,7 @@ import yaml
 
 from app import __version__
 from app.settings import Settings
+from bench.server import free_port
 from tests.helpers import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -238,7 +242,7 @@ def test_it_is_given_the_time_that_it_takes_to_stop(pod: Object, container: Obje
 @pytest.mark.parametrize(("name", "engine"), {"full": "keras", "lite": "litert"}.items())
 def test_compose_confines_and_bounds_each_image(name: str, engine: str) -> None:
     service = compose()[name]
-    assert service.get("profiles", ["full"]) == [name]
+    assert service.get("profiles") == (None if name == "full" else [name])  # Without a profile it is started.
     assert service["build"]["target"] == name
     assert f" AS {name}\n" in DOCKERFILE
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
@@ -268,65 +272,133 @@ def test_images_are_called_the_same_everywhere(container: Object) -> None:
         assert re.search(rf"{re.escape(name)}(?![\w-])", GUIDE)
 
 
-def copied() -> set[str]:
-    """The files that the image of the keras engine is built from, by the Dockerfile's COPY lines."""
-    stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+def stages() -> dict[str, str]:
+    """The Dockerfile's stages, by name."""
+    found = re.finditer(r"^FROM .* AS ([\w-]+)\n(?:(?!FROM ).*\n)*", DOCKERFILE, re.MULTILINE)
+    return {match[1]: match[0] for match in found}
+
+
+def copied(*names: str) -> set[str]:
+    """The files that stages are built from, by their COPY lines."""
     files: set[str] = set()
-    for stage in stages:
-        if re.match(r".* AS (base|full)\n", stage):
-            for line in re.findall(r"^COPY (.*)$", stage, re.MULTILINE):
-                for source in line.split()[:-1]:
-                    path = ROOT / source
-                    assert path.exists(), source
-                    inside = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
-                    files |= {str(one.relative_to(ROOT)) for one in inside if "__pycache__" not in one.parts}
+    for name in names:
+        for line in re.findall(r"^COPY (.*)$", stages()[name], re.MULTILINE):
+            for source in line.split()[:-1]:
+                path = ROOT / source
+                assert path.exists(), source
+                inside = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+                files |= {str(one.relative_to(ROOT)) for one in inside if "__pycache__" not in one.parts}
     return files
 
 
 def test_the_images_run_as_a_user_without_rights_on_their_engines() -> None:
-    stages = {
-        match[1]: match[0] for match in re.finditer(r"^FROM .* AS (\w+)\n(?:(?!FROM ).*\n)*", DOCKERFILE, re.MULTILINE)
-    }
-    assert set(stages) == {"base", *compose()}
+    assert set(stages()) == {"pinned-bookworm", "base", *compose()}
     for name, engine in {"full": "keras", "lite": "litert"}.items():
-        assert stages[name].count("RUN pip install") == 1
-        assert stages[name].rstrip().endswith("USER 1000")
-        assert ("ENV EMOTION_ENGINE=litert" in stages[name]) == (engine == "litert")
-    sent = (ROOT / ".dockerignore").read_text().splitlines()
-    assert sent[0] == "*"
-    assert {"!app", "!models", "!haarcascade_frontalface_default.xml", "!requirements*.lock"} <= set(sent)
+        stage = stages()[name]
+        assert stage.startswith("FROM base AS")
+        assert stage.count("RUN pip install") == 1
+        assert stage.rstrip().endswith("USER 1000")
+        assert ("ENV EMOTION_ENGINE=litert" in stage) == (engine == "litert")
 
 
-def test_the_images_share_one_version_and_one_base_by_digest() -> None:
+def test_an_engine_is_sent_what_the_images_hold_and_nothing_else() -> None:
+    first, *sent = [one for one in (ROOT / ".dockerignore").read_text().splitlines() if one != "**/__pycache__"]
+    assert first == "*"
+    patterns = [one.removeprefix("!") for one in sent]
+    files = copied("base", *compose())
+    for pattern in patterns:
+        assert any(fnmatchcase(name, pattern) or name.startswith(f"{pattern}/") for name in files), pattern
+    for name in files:
+        assert any(fnmatchcase(name, pattern) or name.startswith(f"{pattern}/") for pattern in patterns), name
+    assert {name for name in files if name.startswith("models/")} == {one for one in patterns if "models" in one}
+    settings = Settings()
+    held = {path.relative_to(ROOT) for path in (settings.model_path, settings.model_path.with_suffix(".tflite"))}
+    assert {str(path) for path in held} <= copied("base", "full")
+    assert str(settings.model_path.relative_to(ROOT)) not in copied("base", "lite")
+
+
+def test_the_images_have_a_base_by_digest_and_labels_of_this_version() -> None:
+    assert re.search(r"^ARG BASE=pinned$", DOCKERFILE, re.MULTILINE)
+    assert stages()["base"].startswith("FROM ${BASE}-bookworm AS")
+    (tag,) = re.findall(r"^FROM (python:\S+)@sha256:[0-9a-f]{64} AS", stages()["pinned-bookworm"])
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="(.*?)"', stages()["pinned-bookworm"]))
+    assert labels.keys() == {"title", "description", "version", "licenses", "base.name"}
+    assert (labels["version"], labels["licenses"]) == (__version__, "MIT")
+    assert labels["base.name"] == f"docker.io/library/{tag}"
+    assert f"imagetools inspect {tag} " in GUIDE
+    assert f"BASE={tag.removesuffix('-bookworm')}`" in DOCKERFILE
+
+
+def test_bake_builds_the_images_of_compose() -> None:
     bake = (ROOT / "docker-bake.hcl").read_text()
     defaults = dict(re.findall(r'variable "(\w+)" \{\n  default = "(.*)"\n', bake))
-    assert defaults["VERSION"] == __version__
-    assert re.fullmatch(r"sha256:[0-9a-f]{64}", defaults["DIGEST"])
-    (base,) = set(re.findall(r"^FROM (\S+:\S+) AS", DOCKERFILE, re.MULTILINE))
-    assert f'"{base}" = "docker-image://{base}@${{DIGEST}}"' in bake
-    for name, service in compose().items():
-        assert service["build"]["additional_contexts"] == {base: f"docker-image://{base}@{defaults['DIGEST']}"}
-        assert re.search(rf'target "{name}" \{{\n  inherits = \["image"\]\n  target   = "{name}"\n', bake)
-        tag = service["image"].replace("expressions", "${NAME}").replace(__version__, "${VERSION}")
-        assert f'tags     = ["{tag}"]' in bake
+    assert defaults == {"IMAGE": "expressions", "VERSION": __version__, "REVISION": "", "SOURCE": ""}
+    targets = re.findall(r'target "(\w+)" \{\n  inherits = .*\n  target   = "(\w+)"\n  tags     = \["(.*)"\]', bake)
+    assert {name for name, _, _ in targets} == set(compose())
+    for name, target, tag in targets:
+        assert compose()[name]["build"]["target"] == target
+        assert re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], tag) == compose()[name]["image"]
 
 
-def test_a_space_has_every_file_that_the_image_needs(tmp_path: Path) -> None:
-    subprocess.run([ROOT / "scripts" / "space", tmp_path / "space"], check=True, timeout=60)
-    files = {str(path.relative_to(tmp_path / "space")) for path in (tmp_path / "space").rglob("*") if path.is_file()}
-    needed = copied()
+class Answers(BaseHTTPRequestHandler):
+    """Answers every GET with the status that its server names."""
+
+    def do_GET(self) -> None:
+        self.send_error(getattr(self.server, "status"))  # noqa: B009
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def checked(port: int) -> int:
+    """The exit status of the image's health check, in an environment with no more than the port."""
+    (command,) = re.findall(r"^HEALTHCHECK (?:.*\\\n)*.*CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
+    environment = {"PATH": "/usr/bin:/bin", "PORT": str(port)}
+    return subprocess.run(json.loads(command), env=environment, check=False, timeout=10, capture_output=True).returncode
+
+
+def test_the_health_check_tells_a_ready_service_from_others(service: str) -> None:
+    assert checked(int(service.rpartition(":")[2])) == 0
+    assert checked(free_port()) != 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for status in (503, 404, 500):
+            server.status = status  # type: ignore[attr-defined]
+            assert checked(server.server_port) != 0
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Space, made as the guide says."""
+    folder = tmp_path_factory.mktemp("spaces") / "space"
+    subprocess.run([ROOT / "scripts" / "space", folder], check=True, timeout=60)
+    return folder
+
+
+def test_a_space_has_every_file_that_the_image_needs(space: Path) -> None:
+    files = {str(path.relative_to(space)) for path in space.rglob("*") if path.is_file()}
+    needed = copied("base", "full")
     assert len(needed) > 50
     assert {"app/__main__.py", "models/emotion_vgg16.keras", "requirements.lock"} <= needed
     assert {*needed, "README.md", "Dockerfile", ".dockerignore", "LICENSE"} <= files
-    assert not any(name.startswith(("tests/", "training/")) for name in files)
-    assert sum((tmp_path / "space" / name).stat().st_size for name in files) < 1e9  # Of a Space without paid storage.
-    for target in re.findall(r"\](?!\(http)\(([\w/.-]+)", (tmp_path / "space" / "README.md").read_text()):
-        assert target in files or (ROOT / target).exists(), target
+    assert not any(name.startswith("tests/") or name.endswith((".npy", ".npz")) for name in files)
+    assert sum((space / name).stat().st_size for name in files) < 1e9  # Of a Space without paid storage.
+    for target in re.findall(r"\]\((?!http)([\w/.-]+)", (space / "README.md").read_text()):
+        assert target in files, target
 
 
-def test_the_front_matter_of_the_space_is_what_the_hub_documents() -> None:
+def test_a_space_starts_with_its_front_matter_and_the_readme_does_not(space: Path) -> None:
+    front, readme = (ROOT / "deploy" / "space.md").read_text(), (ROOT / "README.md").read_text()
+    assert readme.startswith("# ")
+    assert re.fullmatch(r"---\n(\w+: .+\n)+---\n\n", front)
+    assert (space / "README.md").read_text() == front + readme
+
+
+def test_the_front_matter_of_the_space_is_what_the_hub_documents(space: Path) -> None:
     """https://huggingface.co/docs/hub/spaces-config-reference"""
-    front = yaml.safe_load((ROOT / "deploy" / "space.md").read_text().split("---")[1])
+    front = yaml.safe_load((space / "README.md").read_text().split("---\n")[1])
+    assert re.fullmatch(r"[^\w\s!-~]+", front["emoji"])
     colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {front["colorFrom"], front["colorTo"]} <= colours
     assert (front["sdk"], front["license"]) == ("docker", "mit")

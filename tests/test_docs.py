@@ -83,8 +83,14 @@ def test_the_models_page_says_what_its_card_says() -> None:
     text = path.with_name("README.md").read_text()
     assert text == page.text(read_card(path))
     (index,) = yaml.safe_load(text.split("---")[1])["model-index"]  # As the Hugging Face Hub reads it.
-    found = {one["dataset"]["name"]: one["metrics"][0]["value"] for one in index["results"]}
-    assert found["FER-2013 PublicTest"] == read_card(path).evaluation["PublicTest"].accuracy
+    found = {
+        one["dataset"]["name"]: {metric["type"]: metric["value"] for metric in one["metrics"]}
+        for one in index["results"]
+    }
+    assert found == {
+        f"FER-2013 {name}": {"accuracy": one.accuracy, "f1": one.macro_f1}
+        for name, one in read_card(path).evaluation.items()
+    }
     for plot in ("confusion", "calibration", "robustness"):
         with Image.open(path.with_name(f"{plot}.png")) as picture:
             picture.verify()

@@ -20,7 +20,7 @@ DOCUMENTS = ("README.md", "README_API.md", "deploy/README.md", "training/README.
 
 NOT_RUN = {
     "docker": "needs Docker",
-    "NAME=registry.example.org/expressions docker": "needs Docker",
+    "IMAGE=registry.example.org/expressions": "needs Docker",
     "kubectl": "needs a cluster",
     "hf": "needs an account of the Hub",
     "EMOTION_API_KEYS=$digest hf": "needs an account of the Hub",
