@@ -7,8 +7,8 @@ Portraits are pasted at known places into pictures without faces: 4 to 90 % of t
 degrees, in different light. Every picture is the same on every machine.
 
 `--photos` measures the photographs of a folder instead. Its `truth.json` has, for each file, `width`, `height`,
-`faces` with `box` (brow to chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count neither
-as found nor as false.
+`faces` with `box` (brow to chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count
+neither as found nor as false.
 """
 
 import argparse

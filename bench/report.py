@@ -94,7 +94,6 @@ def headline(results: Results) -> str:
             row("Portrait, alone: median", lambda one: f"{one['alone']['p50']:.0f} ms"),
             row("Portraits a second, 8 in flight", rate("portrait")),
             row("12-megapixel photos a second", rate("photo")),
-            row("Groups of 8 faces a second", rate("group")),
             row("Time to ready", lambda one: f"{one['ready']:.1f} s"),
             row("Resident memory", lambda one: f"{one['resident MB']:.0f} MB"),
         ]

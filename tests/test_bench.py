@@ -202,8 +202,8 @@ def test_environments_are_installed_once(tmp_path: Path, monkeypatch: pytest.Mon
         peers.face_api_environment(tmp_path)
 
 
-def test_the_readme_has_a_row_for_each_peer() -> None:
-    (section,) = re.findall(r"## Beside others\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_documents_have_a_row_for_each_peer() -> None:
+    (section,) = re.findall(r"## Peers\n(.*?)\n## ", (ROOT / "bench" / "README.md").read_text(), re.DOTALL)
     titles = re.findall(r"^\| ([^|]+) \| [\d.]+ % \(", section, re.MULTILINE)
     assert titles == [peer.title for peer in peers.PEERS.values()] + [
         peer.crops for peer in peers.PEERS.values() if peer.crops

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -132,8 +133,9 @@ def ask(peer: Peer, files: Iterable[Path], crop: bool, cache: Path = CACHE) -> t
         assert process.stdin
         assert process.stdout
         for file in tqdm([*files[:WARM], *files], desc=peer.title, disable=None):
-            process.stdin.write(json.dumps({"file": str(file.resolve()), "crop": crop}) + "\n")
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # It has ended; it gives no line.
+                process.stdin.write(json.dumps({"file": str(file.resolve()), "crop": crop}) + "\n")
+                process.stdin.flush()
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"{peer.title} ended early")

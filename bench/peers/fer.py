@@ -3,6 +3,7 @@
 python -m bench.peers.fer haar
 """
 
+import functools
 import sys
 
 import cv2
@@ -14,16 +15,17 @@ from bench.peers.answers import Face, serve
 
 def main() -> None:
     _, finder = sys.argv
-    detector = FER(mtcnn=finder == "mtcnn")
-    classifier = FER(offsets=(0, 0))  # A crop has no room around it for the usual margin of 10 pixels.
+    detector = functools.cache(lambda: FER(mtcnn=finder == "mtcnn"))
+    # A crop has no room around it for the usual margin of 10 pixels.
+    classifier = functools.cache(lambda: FER(offsets=(0, 0)))
 
     def read(data: bytes, crop: bool) -> list[Face]:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert image is not None
         if crop:
-            faces = classifier.detect_emotions(image, [[0, 0, image.shape[1], image.shape[0]]])
+            faces = classifier().detect_emotions(image, [[0, 0, image.shape[1], image.shape[0]]])
         else:
-            faces = detector.detect_emotions(image)
+            faces = detector().detect_emotions(image)
         return [Face(tuple(map(float, face["box"])), max(face["emotions"], key=face["emotions"].get)) for face in faces]
 
     serve(read)
