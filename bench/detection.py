@@ -6,15 +6,16 @@
 Portraits are pasted at known places into pictures without faces: 4 to 90 % of the short side, turned by up to 15
 degrees, in different light. Every picture is the same on every machine.
 
-`--photos` measures the photographs of a folder instead. Its `truth.json` has, for each file, `faces` with `box` (brow
-to chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count neither as found nor as false.
+`--photos` measures the photographs of a folder instead. Its `truth.json` has, for each file, `width`, `height`,
+`faces` with `box` (brow to chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count neither
+as found nor as false.
 """
 
 import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,18 @@ SIZES = ((0.0, 0.2), (0.2, 0.5), (0.5, 2.0))
 
 RELEVANT = 0.1
 """Faces smaller than this share of the short side are counted separately; the service does not promise them."""
+
+
+class Judged(NamedTuple):
+    """The boxes of one photograph, compared with its true faces.
+
+    Attributes:
+        found: for each true face, the boxes that match it, best first.
+        false: boxes that are no face and count as such.
+    """
+
+    found: list[list[Box]]
+    false: set[Box]
 
 
 @dataclass
@@ -202,24 +215,20 @@ def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str,
         seconds = 0.0
         for picture, photo in tqdm(_photographs(folder), desc=name, disable=None):
             count += 1
-            size, short = (picture.width, picture.height), min(picture.width, picture.height)
+            size = picture.width, picture.height
             copy = picture.rgb(finder.side)
             started = time.thread_time()
             boxes = sorted(finder.find(copy, size), key=lambda box: -box.area)
             seconds += time.thread_time() - started
-            known = set[Box]()
-            for face in photo["faces"]:
-                hits = {box for box in boxes if _is_face(box, face)}
-                known |= hits
-                share = face["box"][2] / short
+            judged = judge(boxes, photo)
+            for face, hits in zip(photo["faces"], judged.found, strict=True):
+                share = face["box"][2] / min(size)
                 kind = next(f"{least:.0%} to {most:.0%}" for least, most in SIZES if share < most)
                 for group in ("all", face["pose"], kind):
                     faces[group] += 1
                     found[group] += bool(hits)
-            counted = [box for box in boxes if box.width >= COUNTED * short]
-            wrong = {box for box in counted if box not in known and not _ignored(box, photo["ignore"])}
-            false += len(wrong)
-            top += bool(boxes) and boxes[0] in wrong
+            false += len(judged.false)
+            top += bool(boxes) and boxes[0] in judged.false
         columns[name] = {group: f"{found[group]}/{faces[group]}" for group in sorted(faces)} | {
             "recall, %": f"{100 * found['all'] / faces['all']:.1f}",
             "false boxes a photograph": f"{false / count:.3f}",
@@ -229,14 +238,31 @@ def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str,
     return columns
 
 
+def read_truth(folder: Path) -> dict[Path, dict[str, Any]]:
+    """What is true of each photograph of a folder, by its file."""
+    return {folder / file: photo for file, photo in json.loads((folder / "truth.json").read_text()).items()}
+
+
+def judge(boxes: Sequence[Box], photo: dict[str, Any]) -> Judged:
+    """Compare a detector's boxes, in pixels of the photograph, with what is true of it."""
+    least = COUNTED * min(photo["width"], photo["height"])
+    found = [
+        sorted((box for box in boxes if _overlap(box, face) >= FOUND), key=lambda box: -_overlap(box, face))
+        for face in photo["faces"]
+    ]
+    rest = set(boxes).difference(*found)
+    return Judged(found, {box for box in rest if box.width >= least and not _ignored(box, photo["ignore"])})
+
+
 def calibration(folder: Path, detector: FaceDetector) -> dict[str, str]:
     """Share of boxes that are faces, by the detector's confidence."""
     faces, boxes = Counter[str](), Counter[str]()
     for picture, photo in _photographs(folder):
         size = picture.width, picture.height
         for found in detector.find(picture.rgb(SEARCH_SIDE), size=size, least=0):
-            face = any(_is_face(found.box, one) for one in photo["faces"])
-            if face or (found.box.width >= COUNTED * min(size) and not _ignored(found.box, photo["ignore"])):
+            judged = judge([found.box], photo)
+            face = any(judged.found)
+            if face or judged.false:
                 least = max(one for one in CONFIDENCES if one <= found.confidence)
                 boxes[f"detection from {least}"] += 1
                 faces[f"detection from {least}"] += face
@@ -257,12 +283,12 @@ def varied(folder: Path, finder: Finder) -> int:
 def _photographs(folder: Path) -> Iterator[tuple[Picture, dict[str, Any]]]:
     """The pictures of a folder, each with its entry in `truth.json`."""
     limits = Settings().picture_limits
-    for file, photo in json.loads((folder / "truth.json").read_text()).items():
-        yield Picture((folder / file).read_bytes(), limits), photo
+    for path, photo in read_truth(folder).items():
+        yield Picture(path.read_bytes(), limits), photo
 
 
-def _is_face(box: Box, face: dict[str, Any]) -> bool:
-    return max(box.overlap(Box(*map(round, face[one]))) for one in ("box", "haar_box")) >= FOUND
+def _overlap(box: Box, face: dict[str, Any]) -> float:
+    return max(box.overlap(Box(*map(round, face[one]))) for one in ("box", "haar_box"))
 
 
 def _ignored(box: Box, places: list[list[float]]) -> bool:

@@ -16,12 +16,37 @@ from app.emotions import LABELS
 from app.settings import Settings
 
 
+def load() -> tuple[Any, cv2.CascadeClassifier]:
+    """The model and the cascade, as the service has them."""
+    settings = Settings()
+    model = keras.models.load_model(settings.model_path, compile=False)
+    return model, cv2.CascadeClassifier(str(settings.cascade_path))
+
+
+def read_faces(data: bytes, model: Any, cascade: cv2.CascadeClassifier) -> list[dict[str, Any]]:
+    """The faces of a picture's file.
+
+    Raises:
+        HTTPException: 400, the file is no picture.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise HTTPException(400, "Could not read image")
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    faces = []
+    for x, y, width, height in cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(30, 30)):
+        face = cv2.resize(grey[y : y + height, x : x + width], (96, 96))
+        rgb = np.repeat(face[np.newaxis, :, :, np.newaxis], 3, axis=-1).astype(np.float32) / 255
+        (row,) = model.predict(rgb, verbose=0)
+        box = [int(side) for side in (x, y, width, height)]
+        faces.append({"emotion": LABELS[int(row.argmax())], "confidence": float(row.max()), "box": box})
+    return faces
+
+
 def create_app() -> FastAPI:
     """Make the textbook service: `POST /predict` and `GET /readyz`."""
-    settings = Settings()
     app = FastAPI()
-    model = keras.models.load_model(settings.model_path, compile=False)
-    cascade = cv2.CascadeClassifier(str(settings.cascade_path))
+    model, cascade = load()
 
     @app.get("/readyz")
     async def ready() -> dict[str, str]:
@@ -29,18 +54,7 @@ def create_app() -> FastAPI:
 
     @app.post("/predict")
     async def predict(file: UploadFile = File(...)) -> dict[str, Any]:  # noqa: B008 - as tutorials write it.
-        data = np.frombuffer(await file.read(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        if image is None:
-            raise HTTPException(400, "Could not read image")
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        boxes = cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(30, 30))
-        faces = []
-        for x, y, width, height in boxes:
-            face = cv2.resize(grey[y : y + height, x : x + width], (96, 96))
-            rgb = np.repeat(face[np.newaxis, :, :, np.newaxis], 3, axis=-1).astype(np.float32) / 255
-            (row,) = model.predict(rgb, verbose=0)
-            faces.append({"emotion": LABELS[int(row.argmax())], "confidence": float(row.max())})
+        faces = read_faces(await file.read(), model, cascade)
         if not faces:
             raise HTTPException(400, "No face")
         return {"faces": faces}

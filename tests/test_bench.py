@@ -6,19 +6,22 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from numpy.typing import NDArray
 
 from app.settings import Settings
 from app.vision.detector import FaceDetector
 from bench import detection, report, textbook
 from bench.connections import Connections
 from bench.load import Client
+from bench.peers import __main__ as peers
 from bench.pictures import PICTURES
-from tests.helpers import ROOT
+from tests.helpers import ROOT, encoded
 
 
 def test_the_documents_repeat_the_results() -> None:
@@ -121,3 +124,87 @@ def test_a_portrait_takes_a_short_way() -> None:
     assert 60 <= int(found[2]) <= 230
     for file in ("analyzer.py", "routers/predict.py", "vision/haar.py", "model/classifier.py", "http/request_log.py"):
         assert f" {file}: " in output
+
+
+def face(box: list[float], label: str) -> dict[str, object]:
+    return {"box": box, "label": label}
+
+
+def test_a_peer_is_scored_by_its_boxes_and_labels() -> None:
+    photo = {
+        "width": 1000,
+        "height": 500,
+        "faces": [
+            {"box": [100, 100, 80, 100], "haar_box": [90, 100, 100, 100], "labels": ["happy"]},
+            {"box": [400, 100, 80, 100], "haar_box": [390, 100, 100, 100], "labels": ["neutral", "sad"]},
+            {"box": [700, 100, 80, 100], "haar_box": [690, 100, 100, 100], "labels": ["fear"]},
+            {"box": [700, 300, 80, 100], "haar_box": [690, 300, 100, 100], "labels": []},
+        ],
+        "ignore": [[0, 300, 200, 200]],
+    }
+    faces = [
+        face([130.2, 100, 100, 100], "angry"),  # Overlaps the first face, but less than the next does.
+        face([92.4, 100.4, 100, 100], "happy"),
+        face([390, 100, 100, 100], "angry"),
+        face([700, 300, 80, 100], "disgust"),
+        face([50, 350, 60, 60], "sad"),  # In a place that is ignored.
+        face([500, 400, 40, 40], "sad"),  # Too small to count.
+        face([500, 300, 60, 60], "sad"),
+    ]
+    answers = [{"faces": faces, "milliseconds": 2}, {"faces": [], "milliseconds": 4}]
+    assert peers.score([photo, photo | {"faces": []}], answers) == [
+        "75.0 % (3/4)",
+        "0.500",
+        "50.0 % (1/2)",
+        "33.3 % (1/3)",
+        "3",
+    ]
+
+
+def test_a_peer_answers_photographs_and_crops(portrait: bytes, astronaut: NDArray[np.uint8], tmp_path: Path) -> None:
+    _, box = detection.FACES[0]
+    true = {"box": [*box], "haar_box": [*box], "pose": "frontal", "labels": ["happy"]}
+    truth = {"a.jpg": {"width": 512, "height": 512, "faces": [true], "ignore": []}}
+    (tmp_path / "a.jpg").write_bytes(portrait)
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    head, _, row = peers.photographs(tmp_path, [peers.PEERS["litert"]]).splitlines()
+    title, found, false, right, end, milliseconds, memory = row.strip("| ").split(" | ")
+    assert len(row.split(" | ")) == len(head.split(" | "))
+    assert (title, found, false, right, end) == (
+        "This service, litert",
+        *["100.0 % (1/1)", "0.000"],
+        *["100.0 % (1/1)"] * 2,
+    )
+    assert int(milliseconds) < 10_000
+    assert 50 < int(memory.removesuffix(" MB")) < 1000
+
+    (tmp_path / "crops" / "happy").mkdir(parents=True)
+    part = astronaut[box.y : box.y + box.height, box.x : box.x + box.width]
+    crop = cv2.resize(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), (48, 48), interpolation=cv2.INTER_AREA)
+    (tmp_path / "crops" / "happy" / "a.png").write_bytes(encoded(np.asarray(crop, np.uint8)))
+    table = peers.crops(tmp_path / "crops", [peers.PEERS["litert"]])
+    assert table.endswith("| This service, litert | 100.0 % (1/1) |")
+
+
+def test_a_peer_that_ends_early_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="ended early"):
+        peers.ask(peers.Peer("none", "ours", "none"), [tmp_path / "a.jpg"], crop=False)
+
+
+def test_environments_are_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FileNotFoundError, match="npm"):
+        peers.face_api_environment(tmp_path)
+    (tmp_path / "installed").write_text((tmp_path / "package.json").read_text())
+    assert peers.face_api_environment(tmp_path) == tmp_path
+    monkeypatch.setitem(peers.FACE_API, "sharp", "0.0.0")
+    with pytest.raises(FileNotFoundError, match="npm"):
+        peers.face_api_environment(tmp_path)
+
+
+def test_the_readme_has_a_row_for_each_peer() -> None:
+    (section,) = re.findall(r"## Beside others\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.DOTALL)
+    titles = re.findall(r"^\| ([^|]+) \| [\d.]+ % \(", section, re.MULTILINE)
+    assert titles == [peer.title for peer in peers.PEERS.values()] + [
+        peer.crops for peer in peers.PEERS.values() if peer.crops
+    ]

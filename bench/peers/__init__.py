@@ -1,0 +1,1 @@
+"""The service beside what people would pick instead: `python -m bench.peers`."""
