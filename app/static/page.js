@@ -46,9 +46,9 @@ showExample();
 version().then((text) => (find("version").textContent = text), () => {});
 
 async function showExample() {
-  const answer = await fetch(EXAMPLE).catch(() => null);
-  if (!answer?.ok || find("results").childElementCount) return;
-  gallery.add([new File([await answer.blob()], "astronaut.jpg", { type: "image/jpeg" })], EXAMPLE_CAPTION);
+  const picture = await fetch(EXAMPLE).then((answer) => (answer.ok ? answer.blob() : null)).catch(() => null);
+  if (!picture || find("results").childElementCount) return;
+  gallery.add([new File([picture], "astronaut.jpg", { type: "image/jpeg" })], EXAMPLE_CAPTION);
 }
 
 function askForKey() {
