@@ -37,6 +37,7 @@ NOT_RUN = {
     "python -m training.smoke": "`test_training.py` does the same",
     "python -m app bulk 'archives/": "`test_bulk.py` does the same",
     "tensorboard": "serves until it is stopped",
+    "EMOTION_TRACES=true": "serves until it is stopped; `test_tracing.py` does the same",
 }
 """How a command starts that is passed over, and why."""
 
