@@ -18,6 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -263,7 +264,6 @@ def test_names_that_are_no_text_are_rows_too(tmp_path: Path) -> None:
 
 
 def test_pandas_reads_the_types(folder: Path) -> None:
-    pandas = pytest.importorskip("pandas")
     words = cli(folder, "--csv").stdout
     whole = [name for name, kind in TYPES.items() if kind == "int32"]
     assert whole == ["face", "x", "y", "width", "height"]
