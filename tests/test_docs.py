@@ -60,6 +60,13 @@ def test_the_python_example_runs(
     assert lines[0].startswith("happy")
 
 
+def test_the_answer_that_is_shown_is_the_services() -> None:
+    (shown,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    answer = json.loads((ROOT / "app" / "http" / "examples.json").read_text())["predict"]
+    for line in shown.splitlines()[1:-2]:
+        assert json.loads(f"{{{line.rstrip(',')}}}").items() <= answer.items()
+
+
 def test_quoted_accuracies_are_the_cards() -> None:
     card: Card = read_card(Settings().model_path)
     figures = card.evaluation["PublicTest"]
