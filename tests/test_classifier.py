@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.emotions import LABELS
 from app.errors import StartError
 from app.model.card import SAME_ANSWER, VARIANT_MARGINS, Card, read_card
-from app.model.classifier import Classifier, Tensor, computes_bfloat16, pruned_network
+from app.model.classifier import Classifier, Engine, Precision, Tensor, computes_bfloat16, pruned_network
 from app.settings import Settings
 from app.vision.geometry import Box
 from app.vision.preprocess import enlarge, face_detail, model_input
@@ -34,6 +34,18 @@ def test_probabilities_for_any_number_of_faces(classifier: Classifier, faces: Te
     np.testing.assert_allclose(everything.sum(axis=1), 1, atol=1e-5)
     for count in (0, 1, 3, 16, 17):
         np.testing.assert_allclose(classifier.predict(faces[:count]), everything[:count], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "precision"), [("keras", "float32"), ("keras", "auto"), ("litert", "auto")])
+def test_a_face_has_the_same_probabilities_in_any_batch(
+    engine: Engine, precision: Precision, portraits: Tensor
+) -> None:
+    classifier = Classifier(Settings().model_path, engine, precision)
+    alone = np.concatenate([classifier.predict(portraits[number : number + 1]) for number in range(len(portraits))])
+    for size in (2, 3, 5, 16):
+        together = [classifier.predict(portraits[start : start + size]) for start in range(0, len(portraits), size)]
+        np.testing.assert_array_equal(np.concatenate(together), alone)
 
 
 def test_the_network_is_plain_vgg16(classifier: Classifier) -> None:
