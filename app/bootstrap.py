@@ -54,8 +54,9 @@ def load_classifier(settings: Settings) -> Classifier:
     Raises:
         StartError: a file is missing or wrong.
     """
-    classifier = Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
-    classifier.warm()
+    with memory.lasting():
+        classifier = Classifier(settings.model_path, settings.engine, settings.precision, settings.model_threads)
+        classifier.warm()
     return classifier
 
 

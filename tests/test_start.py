@@ -1,5 +1,6 @@
 """What keeps the service from starting, and how it says so; how it stops."""
 
+import gc
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from app.__main__ import COMMANDS
-from app.bootstrap import load
+from app.bootstrap import load, load_classifier
 from app.errors import StartError
 from app.main import create_app
 from app.model.card import NOT_KNOWN, Card, digest, read_card
@@ -81,6 +82,13 @@ def test_a_model_that_keras_cannot_read_is_an_error(model: Path) -> None:
     Card.model_validate_json(Card.path_of(model).read_bytes()).model_copy(update={"sha256": digest(model)}).write(model)
     with pytest.raises(StartError, match="not a readable Keras model"):
         Classifier(model)
+
+
+def test_what_is_loaded_is_no_work_for_the_garbage_collector() -> None:
+    gc.unfreeze()
+    load_classifier(Settings(engine="litert"))
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > len(gc.get_objects())
 
 
 def test_litert_is_the_engine_where_tensorflow_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
