@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.emotions import LABELS
 from app.errors import StartError
-from app.model.card import SAME_ANSWER, VARIANT_MARGINS, Card, read_card
+from app.model.card import SAME_ANSWER, VARIANT_MARGINS, Card, digest, read_card
 from app.model.classifier import Classifier, Engine, Precision, Tensor, computes_bfloat16, pruned_network
 from app.settings import Settings
 from app.vision.geometry import Box
@@ -59,6 +59,22 @@ def test_the_network_is_plain_vgg16(classifier: Classifier) -> None:
     assert model.input_shape == (None, 96, 96, 3)
     assert model.output_shape == (None, len(LABELS))
     assert classifier.card.labels == LABELS
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_may_have_dropout(faces: Tensor, tmp_path: Path) -> None:
+    path = Settings().model_path
+    shipped, layers = keras.models.load_model(path, compile=False), []
+    for layer in shipped.layers[1:]:
+        layers += [layer, keras.layers.Dropout(0.5)] if isinstance(layer, keras.layers.Dense) else [layer]
+    values = shipped.inputs[0]
+    for layer in layers[:-1]:
+        values = layer(values)
+    own = tmp_path / "own.keras"
+    keras.Model(shipped.inputs, values).save(own)
+    read_card(path).model_copy(update={"sha256": digest(own)}).write(own)
+    answers = Classifier(own, precision="float32").predict(faces)
+    np.testing.assert_array_equal(answers, Classifier(path, precision="float32").predict(faces))
 
 
 @pytest.mark.slow

@@ -170,14 +170,19 @@ def _frozen(network: Any) -> Infer:
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
-    layers = [(layer, [variable.numpy() for variable in layer.weights]) for layer in network.layers[1:]]
+    layers = network.layers[1:]
+    weights = [
+        [[variable.numpy() for variable in kind] for kind in (layer.trainable_variables, layer.non_trainable_variables)]
+        for layer in layers
+    ]
     with tf.Graph().as_default() as graph:
         crops = values = tf.compat.v1.placeholder(tf.float32, (None, INPUT_SIZE, INPUT_SIZE, 3))
-        for layer, weights in layers:
+        for layer, arrays in zip(layers, weights, strict=True):
             values = tf.cast(values, layer.compute_dtype)
-            values, _ = layer.stateless_call([tf.constant(weight) for weight in weights], [], values)
-            if isinstance(layer, keras.layers.Flatten):
-                values = tf.pad(values, [[0, LARGEST_CALL["keras"] - tf.shape(crops)[0]], [0, 0]])
+            if isinstance(layer, keras.layers.Dense):
+                values = tf.pad(values, [[0, LARGEST_CALL["keras"] - tf.shape(values)[0]], [0, 0]])
+            constants = [[tf.constant(array) for array in kind] for kind in arrays]
+            values, _ = layer.stateless_call(*constants, values)
         probabilities = values[: tf.shape(crops)[0]]
     config = tf.compat.v1.ConfigProto()
     # The graph optimizer copies the constants many times: 0.4 GB and two seconds, to save a twentieth of the time.
