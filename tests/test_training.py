@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import lfw_subset
@@ -24,7 +25,7 @@ from app.settings import Settings
 from app.vision.detector import FaceDetector
 from app.vision.preprocess import DETAIL_SIZE, INPUT_SIZE, enlarge, face_detail, model_input
 from tests.helpers import ROOT, encoded, group
-from training import augment, dataset, evaluate, explain, export, network, robustness, smoke, train
+from training import augment, dataset, evaluate, explain, export, fast, network, robustness, smoke, train
 from training.train import Flags, Training
 
 pytestmark = pytest.mark.training
@@ -302,6 +303,67 @@ def test_several_networks_at_half_the_resolution_are_averaged(half_resolution: P
     start = f"{half_resolution},{tmp_path / 'nowhere'}"
     with pytest.raises(ValueError, match="nowhere"):
         Training(Flags(widths="half", start=start), made_up(8))
+
+
+def views(rows: dataset.Rows) -> torch.Tensor:
+    """Unchanged faces, as `training.fast` sees them."""
+    return torch.from_numpy(rows.pixels)[:, None] / 255
+
+
+def test_a_network_trained_fast_is_one_at_half_the_resolution(tmp_path: Path) -> None:
+    start, run = str(ROOT / "training" / "half_resolution.npz"), tmp_path / "fast"
+    fast.run(fast.Flags(start=start, seconds=1e-3, batch=8, rate=0.02), made_up(), None, run)
+    rows = made_up(8)
+    with torch.no_grad():
+        expression, votes = fast.load(str(run))(views(rows))
+        before, _ = fast.load(start)(views(rows))
+    assert float((expression - before).abs().max()) > 0.1
+    half = network.half_weights(run)
+    assert half is not None
+    logits = network.half_resolution(half).predict(model_input(dataset.luma(rows)), verbose=0)
+    for mine, other in ((expression, logits["expression"]), (votes, logits["votes"])):
+        assert np.abs(mine.numpy() - other).mean() < 0.02 * np.abs(other).max()  # It computes in bfloat16.
+    assert json.loads((run / "flags.json").read_text())["steps"] >= 1
+    assert [stage["start"] for stage in export._stages(run)] == ["half_resolution.npz"]
+
+
+def test_the_statistics_of_a_network_trained_fast_are_those_of_its_averaged_weights() -> None:
+    faces, mirrored = fast.Faces(made_up()), views(made_up()).flip(3)
+    trained = fast.load(str(ROOT / "training" / "half_resolution.npz"))
+    fast.train(trained, faces, [], fast.Flags(seconds=1e-3, batch=8, rate=0.02))
+    assert not trained.training
+    both = torch.cat([views(made_up()), mirrored])
+    with torch.no_grad():
+        answers, _ = trained(both)
+        of_the_batch, _ = trained.train()(both)
+    assert float((answers - of_the_batch).abs().mean()) < 0.02 * float(answers.abs().max())
+
+
+def test_a_network_trained_fast_learns_from_all_its_teachers(half_resolution: Path, tmp_path: Path) -> None:
+    fast.run(fast.Flags(network="residual", seconds=1e-3, batch=8), made_up(), None, tmp_path / "residual")
+    teachers = [fast.load(str(source)) for source in (half_resolution, tmp_path / "residual")]
+    assert [type(teacher) for teacher in teachers] == [fast.Vgg16, fast.Residual]
+    student = fast.load(str(ROOT / "training" / "half_resolution.npz"))
+    view, labels, votes = next(fast.Faces(made_up()).views(8, mixed=1.0))
+    with torch.no_grad():
+        loss = fast.loss(student, view, labels, votes, teachers)
+        mine, crowd = (logits.log_softmax(1) for logits in student(view))
+        soft = (student(view)[0] / fast.TEMPERATURE).log_softmax(1)
+        one, other = ((teacher(view)[0] / fast.TEMPERATURE).softmax(1) for teacher in teachers)
+    taught = -(fast.TEMPERATURE**2) * ((one + other) / 2 * soft).sum(1).mean()
+    from_labels, from_votes = -(labels * mine).sum(1).mean(), -(votes * crowd).sum(1).mean()
+    assert float(loss) == pytest.approx(float(0.7 * taught + 0.3 * from_labels + 0.3 * from_votes), rel=1e-4)
+
+
+def test_faces_are_mixed_with_their_labels_and_votes() -> None:
+    faces = fast.Faces(made_up())
+    for mixed, classes in ((0.0, 1), (1.0, 2)):
+        view, labels, votes = next(faces.views(8, mixed))
+        assert view.shape == (8, 1, 48, 48)
+        assert 0 <= view.min() < view.max() <= 1
+        assert (labels > 0).sum(1).max() == classes
+        np.testing.assert_allclose(labels.sum(1).numpy(), 1, rtol=1e-5)
+        np.testing.assert_allclose(votes.sum(1).numpy(), 1, rtol=1e-5)
 
 
 def test_a_card_names_every_run_once_and_no_folder_of_this_machine(tmp_path: Path) -> None:
