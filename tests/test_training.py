@@ -442,7 +442,13 @@ def test_from_training_to_a_served_model(tmp_path: Path) -> None:
     assert card.evaluation["PublicTest without copies of training pictures"].count == 21
     faces = model_input(dataset.luma(rows))
     trained = network.load(tmp_path / "full").predict(faces, verbose=0)["expression"]
-    np.testing.assert_allclose(Classifier(out).predict(faces), probabilities(trained / card.temperature), atol=1e-4)
+    answers = probabilities(trained / card.temperature)
+    np.testing.assert_allclose(Classifier(out).predict(faces), answers, atol=1e-4)
+    unseen = export.fit_plausible(answers[7:], rows.labels[7:])
+    assert card.plausible_from == pytest.approx(unseen, abs=2e-4)
+    assert export.fit_plausible(answers, rows.labels) != pytest.approx(unseen, abs=1e-3)
+    with pytest.raises(ValueError, match="copy"):
+        export.export(tmp_path / "full", rows, rows, out, "0.1")
 
 
 def test_figures() -> None:

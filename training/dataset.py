@@ -141,6 +141,11 @@ def read_seen(model: Path) -> NDArray[np.uint64] | None:
     return np.asarray(np.load(path), np.uint64) if path.is_file() else None
 
 
+def unseen(rows: Rows, seen: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """The numbers of the rows whose pictures are no copies of those with the fingerprints `seen`."""
+    return np.flatnonzero(~np.isin(fingerprints(rows), seen))
+
+
 def luma(rows: Rows) -> NDArray[np.uint8]:
     """Enlarge every row as the service's preprocessing does: uint8 [N, 96, 96]."""
     return np.stack([enlarge(face) for face in rows.pixels])

@@ -130,7 +130,7 @@ def evaluate(
 ) -> dict[str, Figures]:
     """Figures of all `rows`. If some are copies of `seen` training pictures, also of the others."""
     result = {name: figures(name, probabilities, rows, card)}
-    own = np.flatnonzero(~np.isin(dataset.fingerprints(rows), [] if seen is None else seen))
+    own = np.arange(len(rows)) if seen is None else dataset.unseen(rows, seen)
     if 0 < len(own) < len(rows):
         without = f"{name} without copies of training pictures"
         result[without] = figures(without, probabilities[own], rows.take(own), card)

@@ -3,9 +3,10 @@
     python -m training.export --run runs/full --data public_test.npz --training training_*.npz --version 2.0.0
     python -m training.export --data public_test.npz --version 2.0.1 --test emotion_vgg16-2.0.0.json
 
-The temperature and both thresholds are fitted on the given rows, which must be PublicTest, never the test set. Without
-`--run` the weights, thresholds and variants stay as they are, and only the card's figures are measured again. `--test`
-is the output of `python -m training.evaluate --name PrivateTest --json` for the version in the file's name.
+The temperature and both thresholds are fitted on the given rows, which must be PublicTest, never the test set; the
+thresholds on those that are no copies of training pictures. Without `--run` the weights, thresholds and variants stay
+as they are, and only the card's figures are measured again. `--test` is the output of
+`python -m training.evaluate --name PrivateTest --json` for the version in the file's name.
 """
 
 import argparse
@@ -63,7 +64,15 @@ def fit_plausible(probabilities: NDArray[np.float32], labels: NDArray[np.int64])
 def export(
     run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, version: str, test: Path | None = None
 ) -> Card:
-    """Write the model, its card and its training pictures' fingerprints; return the card with all figures."""
+    """Write the model, its card and its training pictures' fingerprints; return the card with all figures.
+
+    Raises:
+        ValueError: all `rows` are copies of training pictures.
+    """
+    seen = np.unique(dataset.fingerprints(training))
+    own = dataset.unseen(rows, seen)
+    if not len(own):
+        raise ValueError("Every row is a copy of a training picture.")
     trained = network.load(run)
     logits = trained.predict(model_input(dataset.luma(rows)), batch_size=evaluate.BATCH, verbose=0)["expression"]
     temperature = fit_temperature(logits, rows.labels)
@@ -71,16 +80,16 @@ def export(
     out.parent.mkdir(parents=True, exist_ok=True)
     plain.save(out)
     pack(out)
-    np.save(dataset.seen_path(out), np.unique(dataset.fingerprints(training)))
+    np.save(dataset.seen_path(out), seen)
     write_int8(out, training)
-    probabilities = evaluate.predictor(evaluate.classifier(plain))(rows)
+    probabilities = evaluate.predictor(evaluate.classifier(plain))(rows.take(own))
     card = Card(
         name=out.stem,
         version=version,
         sha256=digest(out),
         temperature=temperature,
-        certain_from=fit_certain(probabilities, rows.labels),
-        plausible_from=fit_plausible(probabilities, rows.labels),
+        certain_from=fit_certain(probabilities, rows.labels[own]),
+        plausible_from=fit_plausible(probabilities, rows.labels[own]),
         gflop=round(network.gflop(plain), 2),
         gflop_needed=round(network.gflop(pruned_network(plain)), 2),
         training=_stages(run),

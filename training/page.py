@@ -45,7 +45,8 @@ Written by `python -m training.page` from [{name}.json]({name}.json).
 
 The model was trained on FER-2013's Training split and its FER+ votes alone. PublicTest chose among runs, the
 temperature ({temperature}) and both thresholds. {seen} PublicTest pictures are copies of Training pictures, so accuracy
-is given with and without them. Each face is one crop; there is no averaging over views.
+is given with and without them. They did not set the thresholds. Each face is one crop; there is no averaging over
+views.
 
 {test}
 
@@ -66,8 +67,8 @@ A face is clear if at least {clear_votes} of 10 FER+ annotators agree with its l
 An answer is `certain` if its confidence is {certain_from} or more: {certain_share} of all answers, {certain_accuracy}
 of them right. A label is `plausible` if its probability is {plausible_from:.4f} or more. A face has
 {plausible_size:.2f} plausible labels on average. They include the label of the data for {plausible_coverage} of the
-faces, and for {plausible_verified} on the half of PublicTest that did not set the threshold (split conformal
-prediction, aimed at 90 %).
+faces. Every second PublicTest picture that is no copy set that threshold; for the others it is {plausible_verified}
+(split conformal prediction, aimed at 90 %).
 
 ![Calibration](calibration.png)
 
@@ -128,7 +129,8 @@ _NOT_TESTED = "PrivateTest was not available, so no choice depends on it. This v
 def text(card: Card) -> str:
     """The page of a card; the card must have figures of PublicTest."""
     sets = list(card.evaluation.values())
-    main, robustness = card.evaluation["PublicTest"], card.robustness
+    main, own = card.evaluation["PublicTest"], card.evaluation["PublicTest without copies of training pictures"]
+    robustness = card.robustness
     if robustness is None:
         raise ValueError("the card has no robustness figures")
     return _PAGE.format(
@@ -146,7 +148,7 @@ def text(card: Card) -> str:
         needed=card.gflop_needed,
         temperature=card.temperature,
         test=_NOT_TESTED if card.tested_version is None else _TESTED.format(version=card.tested_version),
-        seen=main.count - card.evaluation["PublicTest without copies of training pictures"].count,
+        seen=main.count - own.count,
         names=" | ".join(one.data for one in sets),
         dashes=" --- |" * len(sets),
         headline="\n".join(_headline(sets)),
@@ -158,7 +160,7 @@ def text(card: Card) -> str:
         plausible_from=card.plausible_from,
         plausible_size=main.plausible_size,
         plausible_coverage=percent(main.plausible_coverage),
-        plausible_verified=percent(main.plausible_coverage_verified),
+        plausible_verified=percent(own.plausible_coverage_verified),
         robust_count=robustness.count,
         robust_accuracy=percent(robustness.accuracy),
         corruptions="\n".join(_corruptions(robustness)),
