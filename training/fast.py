@@ -24,21 +24,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.emotions import LABELS
+from app.vision.preprocess import DETAIL_SIZE
 from training import dataset
+from training.network import CONVOLUTIONS, CROP, FULL, HALF_FILE, half_weights, layer_names
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-SIDE = 48
-CROP = 44
-"""Side of VGG16's input: the middle of a face of 48 px."""
-
-POOL = 0
-VGG16 = (64, 64, POOL, 128, 128, POOL, 256, 256, 256, POOL, 512, 512, 512, POOL, 512, 512, 512, POOL)
-"""Channels of VGG16's convolutions, and where it halves the side."""
 
 RESIDUAL = (48, 96, 192, 384)
 """Channels of the residual network's four stages."""
 
-FILE = "network.npz"
 TEMPERATURE = 2.0
 WARM_UP = 0.05
 STATISTICS_ROWS = 12288
@@ -105,33 +99,25 @@ class Vgg16(Network):
     def __init__(self, dropout: float) -> None:
         parts: list[nn.Module] = []
         channels = 3
-        for width in VGG16:
-            if width == POOL:
-                parts.append(nn.MaxPool2d(2))
-            else:
+        for count, width in zip(CONVOLUTIONS, FULL, strict=True):
+            for _ in range(count):
                 parts += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(True)]
                 channels = width
+            parts.append(nn.MaxPool2d(2))
         super().__init__(nn.Sequential(*parts), channels, dropout)
 
     def cut(self, faces: Tensor) -> Tensor:
-        margin = (SIDE - CROP) // 2
+        margin = (DETAIL_SIZE - CROP) // 2
         return faces[:, :, margin:-margin, margin:-margin].expand(-1, 3, -1, -1)
 
     def arrays(self) -> dict[str, Tensor]:
         """All weights, by the names that `training.network.half_resolution` reads."""
         values: dict[str, Tensor] = {}
-        block, position = 1, 0
-        for module in self.features:
-            match module:
-                case nn.Conv2d():
-                    position += 1
-                    values[f"block{block}_conv{position}/kernel"] = module.weight.detach().permute(2, 3, 1, 0)
-                case nn.BatchNorm2d():
-                    parts = {"gamma": module.weight.detach(), "beta": module.bias.detach()}
-                    parts |= {"mean": module.running_mean, "variance": module.running_var}
-                    values |= {f"block{block}_conv{position}/bn_{name}": part for name, part in parts.items()}
-                case nn.MaxPool2d():
-                    block, position = block + 1, 0
+        kernels, norms = ([m for m in self.features if isinstance(m, kind)] for kind in (nn.Conv2d, nn.BatchNorm2d))
+        for (_, _, name, _), convolution, norm in zip(layer_names(), kernels, norms, strict=True):
+            values[f"{name}/kernel"] = convolution.weight.detach().permute(2, 3, 1, 0)
+            values[f"{name}/bn_gamma"], values[f"{name}/bn_beta"] = norm.weight.detach(), norm.bias.detach()
+            values[f"{name}/bn_mean"], values[f"{name}/bn_variance"] = norm.running_mean, norm.running_var
         for name, head in (("fer", self.expression), ("ferplus", self.votes)):
             values |= {f"{name}/kernel": head.weight.detach().T, f"{name}/bias": head.bias.detach()}
         return values
@@ -211,17 +197,17 @@ def augmented(pixels: Tensor) -> Tensor:
     mirror = torch.where(some(0.5), -1.0, 1.0)
     rows = [angle.cos() * zoom * mirror, -angle.sin() * zoom, angle.sin() * zoom * mirror, angle.cos() * zoom]
     affine = torch.cat([torch.stack(rows, 1).view(count, 2, 2), uniform(-0.16, 0.16, 2, 1)], 2)
-    grid = F.affine_grid(affine, [count, 1, SIDE, SIDE], align_corners=False)
+    grid = F.affine_grid(affine, [count, 1, DETAIL_SIZE, DETAIL_SIZE], align_corners=False)
     x = F.grid_sample(pixels[:, None].float() / 255, grid, padding_mode="border", align_corners=False)
-    small = F.interpolate(F.avg_pool2d(x, 2), (SIDE, SIDE), mode="bilinear", align_corners=False)
+    small = F.interpolate(F.avg_pool2d(x, 2), (DETAIL_SIZE, DETAIL_SIZE), mode="bilinear", align_corners=False)
     x = torch.where(some(0.15, 1, 1, 1), small, x)
     contrast = uniform(-0.3, 0.3, 1, 1, 1) + uniform(-1.0, 0.0, 1, 1, 1) * some(0.15, 1, 1, 1)
     light = uniform(-1.6, 0.0, 1, 1, 1) * some(0.15, 1, 1, 1)
     x = ((x - 0.5) * contrast.exp() + 0.5 + uniform(-0.12, 0.12, 1, 1, 1)) * light.exp()
     x = (x + torch.randn_like(x) * uniform(0.0, 0.08, 1, 1, 1) * some(0.3, 1, 1, 1)).clamp(0, 1)
-    area, aspect, place = uniform(0.02, 0.2), uniform(-1, 1).exp(), torch.arange(SIDE, device=DEVICE)
-    high = (place - uniform(0, SIDE, 1)).abs() < (area * aspect).sqrt()[:, None] * SIDE / 2
-    wide = (place - uniform(0, SIDE, 1)).abs() < (area / aspect).sqrt()[:, None] * SIDE / 2
+    area, aspect, place = uniform(0.02, 0.2), uniform(-1, 1).exp(), torch.arange(DETAIL_SIZE, device=DEVICE)
+    high = (place - uniform(0, DETAIL_SIZE, 1)).abs() < (area * aspect).sqrt()[:, None] * DETAIL_SIZE / 2
+    wide = (place - uniform(0, DETAIL_SIZE, 1)).abs() < (area / aspect).sqrt()[:, None] * DETAIL_SIZE / 2
     erased = high[:, None, :, None] & wide[:, None, None, :] & some(0.45, 1, 1, 1)
     return torch.where(erased, uniform(0, 1, 1, 1, 1), x)
 
@@ -287,12 +273,11 @@ def settle(network: Network, faces: Faces) -> None:
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def accuracy(networks: list[Network], faces: Faces) -> float:
-    """Share of faces whose label has the networks' highest averaged probability."""
+def accuracy(network: Network, faces: Faces) -> float:
+    """Share of `faces` whose top logit is the label."""
     right = 0.0
     for pixels, labels in zip(faces.pixels.split(1024), faces.labels.split(1024), strict=True):
-        answers = [network(pixels[:, None].float() / 255)[0].softmax(1) for network in networks]
-        right += float((torch.stack(answers).mean(0).argmax(1) == labels.argmax(1)).sum())
+        right += float((network(pixels[:, None].float() / 255)[0].argmax(1) == labels.argmax(1)).sum())
     return right / len(faces)
 
 
@@ -303,9 +288,15 @@ def save(network: Network, path: Path) -> None:
 
 
 def load(source: str, dropout: float = 0.0) -> Network:
-    """Read the network of a run's folder or file in inference mode; the names in the file tell its kind."""
-    path = Path(source)
-    with np.load(path if path.suffix == ".npz" else path / FILE) as arrays:
+    """Read the network of a run's folder or file in inference mode; the names in the file tell its kind.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    path = half_weights(source)
+    if path is None:
+        raise ValueError(f"{source} has no weights of a network of half the resolution.")
+    with np.load(path) as arrays:
         network: Network = (Vgg16 if "fer/kernel" in arrays else Residual)(dropout)
         for name, part in network.arrays().items():
             part.copy_(torch.from_numpy(arrays[name]))
@@ -331,9 +322,9 @@ def run(flags: Flags, rows: dataset.Rows, validation: dataset.Rows | None, out: 
     steps = train(network, faces, teachers, flags)
     out.mkdir(parents=True, exist_ok=True)
     (out / "flags.json").write_text(json.dumps(asdict(flags) | {"steps": steps}, indent=2) + "\n")
-    save(network, out / FILE)
+    save(network, out / HALF_FILE)
     print(f"{steps} steps, {steps * min(flags.batch, len(faces)) / len(faces):.1f} epochs", flush=True)
-    return accuracy([network], Faces(validation)) if validation is not None else float("nan")
+    return accuracy(network, Faces(validation)) if validation is not None else float("nan")
 
 
 def main() -> None:

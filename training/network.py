@@ -36,6 +36,9 @@ HIDDEN = {"fc1": 1024, "fc2": 1024, "fc3": 1024}
 HEADS = {"expression": len(LABELS), "votes": len(VOTE_NAMES)}
 """Logits of a network in training: one per label, and one per name in the FER+ votes."""
 
+CROP = 44
+"""Side of the input of a network for half the resolution: the middle of a face of 48 px."""
+
 HALF_FILE = "network.npz"
 """Output file of a run at half the resolution."""
 
@@ -145,7 +148,7 @@ def half_resolution(
         dropout: share of the pooled features that training drops.
     """
     inputs = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="face")
-    x = layers.CenterCrop(44, 44, name="crop")(Halve(name="halve")(inputs))
+    x = layers.CenterCrop(CROP, CROP, name="crop")(Halve(name="halve")(inputs))
     x = layers.GlobalAveragePooling2D(name="average", dtype=precision)(_features(x, FULL, precision))
     x = layers.Dropout(dropout, seed=1, name="drop_features", dtype=precision)(x)
     heads = {name: layers.Dense(units, name=name)(x) for name, units in HEADS.items()}
