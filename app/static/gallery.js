@@ -9,6 +9,7 @@ import { Picture } from "./picture.js";
 /** Owns the strip and what is under it. */
 export class Gallery {
   #entries = /** @type {Entry[]} */ ([]);
+  #current = /** @type {Entry | undefined} */ (undefined); // The one that is shown, or will be once it is decoded.
   #queue;
   #strip;
   #results;
@@ -36,10 +37,11 @@ export class Gallery {
     this.dropExample();
     this.#entries.push(...added);
     for (const { picture } of added) this.#queue.add(picture);
-    added[0].picture.ready.then(() => {
-      this.#strip.hidden = this.#entries.length < 2;
-      this.#show(added[0]);
-      added[0].picture.bringIntoView();
+    const first = (this.#current = added[0]);
+    first.picture.ready.then(() => {
+      if (this.#current !== first || !this.#entries.includes(first)) return; // Another was chosen, or it was removed.
+      this.#show(first);
+      first.picture.bringIntoView();
     });
   }
 
@@ -80,7 +82,8 @@ export class Gallery {
 
   /** @param {Entry} entry */
   #show(entry) {
-    if (!this.#entries.includes(entry)) return; // It was removed meanwhile.
+    this.#current = entry;
+    this.#strip.hidden = this.#entries.length < 2;
     for (const { picture, thumb } of this.#entries) {
       picture.element.hidden = picture !== entry.picture;
       part(thumb, "button").setAttribute("aria-current", String(picture === entry.picture));

@@ -47,6 +47,7 @@ version().then((text) => (find("version").textContent = text), () => {});
 
 async function showExample() {
   const picture = await fetch(EXAMPLE).then((answer) => (answer.ok ? answer.blob() : null)).catch(() => null);
+  find("example-button").hidden = false; // From now on it is seen whenever there is no picture.
   if (!picture || find("results").childElementCount) return;
   gallery.add([new File([picture], "astronaut.jpg", { type: "image/jpeg" })], EXAMPLE_CAPTION);
 }
@@ -57,8 +58,7 @@ function askForKey() {
 }
 
 async function toggleCamera() {
-  if (camera.running) camera.stop();
-  else await camera.start();
+  await (camera.running ? camera.stop() : camera.start());
   find("camera-button").textContent = camera.running ? "Stop the camera" : "Use the camera";
   if (!camera.running) return;
   gallery.dropExample();
