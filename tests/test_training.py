@@ -344,7 +344,7 @@ def test_a_network_trained_fast_learns_from_all_its_teachers(half_resolution: Pa
     teachers = [fast.load(str(source)) for source in (half_resolution, tmp_path / "residual")]
     assert [type(teacher) for teacher in teachers] == [fast.Vgg16, fast.Residual]
     student = fast.load(str(ROOT / "training" / "half_resolution.npz"))
-    view, labels, votes = next(fast.Faces(made_up()).views(8, mixed=1.0))
+    view, labels, votes = fast.Faces(made_up()).view(torch.arange(8), mixed=1.0)
     with torch.no_grad():
         loss = fast.loss(student, view, labels, votes, teachers)
         mine, crowd = (logits.log_softmax(1) for logits in student(view))
@@ -355,10 +355,17 @@ def test_a_network_trained_fast_learns_from_all_its_teachers(half_resolution: Pa
     assert float(loss) == pytest.approx(float(0.7 * taught + 0.3 * from_labels + 0.3 * from_votes), rel=1e-4)
 
 
+def test_every_face_is_in_one_batch_of_an_epoch() -> None:
+    batches = fast.Faces(made_up()).indices(8)
+    for _ in range(2):
+        epoch = torch.cat([next(batches) for _ in range(3)])
+        assert sorted(epoch.tolist()) == list(range(24))
+
+
 def test_faces_are_mixed_with_their_labels_and_votes() -> None:
     faces = fast.Faces(made_up())
     for mixed, classes in ((0.0, 1), (1.0, 2)):
-        view, labels, votes = next(faces.views(8, mixed))
+        view, labels, votes = faces.view(torch.arange(8), mixed)
         assert view.shape == (8, 1, 48, 48)
         assert 0 <= view.min() < view.max() <= 1
         assert (labels > 0).sum(1).max() == classes

@@ -12,9 +12,8 @@ of `training/half_resolution.npz`; `training.train --start runs/fast` goes on fr
 import argparse
 import json
 import math
-import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -173,14 +172,17 @@ class Faces:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def views(self, batch: int, mixed: float) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Augmented batches without end, a share of them mixed: faces, labels and votes."""
+    def indices(self, batch: int) -> Iterator[Tensor]:
+        """Indices of the rows of each batch, int64 [batch], without end; every row once per epoch."""
         while True:
-            for index in torch.randperm(len(self), device=DEVICE).split(batch)[: len(self) // batch]:
-                share = random.uniform(0.5, 1.0) if random.random() < mixed else 1.0
-                parts = augmented(self.pixels[index]), self.labels[index], self.votes[index]
-                faces, labels, votes = (share * part + (1 - share) * part.roll(1, 0) for part in parts)
-                yield faces, labels, votes
+            yield from torch.randperm(len(self), device=DEVICE).split(batch)[: len(self) // batch]
+
+    def view(self, index: Tensor, mixed: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Augmented faces, labels and votes of the rows `index`, mixed in pairs with probability `mixed`."""
+        share = 1 - torch.rand((), device=DEVICE) / 2 * (torch.rand((), device=DEVICE) < mixed)
+        parts = augmented(self.pixels[index]), self.labels[index], self.votes[index]
+        faces, labels, votes = (share * part + (1 - share) * part.roll(1, 0) for part in parts)
+        return faces, labels, votes
 
 
 def augmented(pixels: Tensor) -> Tensor:
@@ -194,7 +196,7 @@ def augmented(pixels: Tensor) -> Tensor:
         return uniform(0, 1, *shape) < share
 
     angle, zoom = uniform(-0.3, 0.3), uniform(-0.2, 0.2).exp()
-    mirror = torch.where(some(0.5), -1.0, 1.0)
+    mirror = 1 - 2 * some(0.5).float()
     rows = [angle.cos() * zoom * mirror, -angle.sin() * zoom, angle.sin() * zoom * mirror, angle.cos() * zoom]
     affine = torch.cat([torch.stack(rows, 1).view(count, 2, 2), uniform(-0.16, 0.16, 2, 1)], 2)
     grid = F.affine_grid(affine, [count, 1, DETAIL_SIZE, DETAIL_SIZE], align_corners=False)
@@ -217,32 +219,53 @@ def train(network: Network, faces: Faces, teachers: list[Network], flags: Flags)
     parameters = list(network.parameters())
     kernels, others = ([one for one in parameters if (one.ndim > 1) == many] for many in (True, False))
     groups = [{"params": kernels, "weight_decay": flags.decay}, {"params": others}]
-    optimizer = torch.optim.SGD(groups, lr=flags.rate, momentum=0.9, nesterov=True)
+    rate = torch.zeros((), device=DEVICE)
+    optimizer = torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
     average = [one.detach().clone() for one in parameters]
-    network.train()
-    began, done, steps = 0.0, 0.0, 0
-    for view, labels, votes in faces.views(min(flags.batch, len(faces)), flags.mixed):
-        for group in optimizer.param_groups:
-            group["lr"] = flags.rate * min(1.0, (done + 1e-3) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done))
+    batch = min(flags.batch, len(faces))
+    index = torch.arange(batch, device=DEVICE)
+
+    def step() -> None:
         optimizer.zero_grad()
-        loss(network, view, labels, votes, teachers).backward()
+        loss(network, *faces.view(index, flags.mixed), teachers).backward()
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
+
+    network.train()
+    go = captured(step) if DEVICE.type == "cuda" else step
+    began, steps = time.perf_counter(), 0
+    for rows in faces.indices(batch):
+        if steps % 50 == 0 and DEVICE.type == "cuda":
+            torch.cuda.synchronize()  # So that `done` is the time of finished steps.
+        done = (time.perf_counter() - began) / flags.seconds
+        if done >= 1 and steps:
+            break
+        rate.fill_(flags.rate * min(1.0, (done + 1e-3) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done)))
+        index.copy_(rows)
+        go()
         steps += 1
         with torch.no_grad():
             torch._foreach_lerp_(average, parameters, max(1e-3, 19 / (20 + steps)))
-        if steps == 1:  # In the first step cuDNN times its algorithms.
-            if DEVICE.type == "cuda":
-                torch.cuda.synchronize()
-            began = time.perf_counter()
-        done = (time.perf_counter() - began) / flags.seconds
-        if done >= 1:
-            break
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
     settle(network, faces)
     return steps
+
+
+def captured(step: Callable[[], None]) -> Callable[[], None]:
+    """`step` as a CUDA graph, which runs without Python, after three runs that choose kernels and allocate memory."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    replay: Callable[[], None] = graph.replay
+    return replay
 
 
 def loss(network: Network, view: Tensor, labels: Tensor, votes: Tensor, teachers: list[Network]) -> Tensor:
@@ -307,7 +330,6 @@ def load(source: str, dropout: float = 0.0) -> Network:
 def run(flags: Flags, rows: dataset.Rows, validation: dataset.Rows | None, out: Path) -> float:
     """Train, write `flags.json` and `network.npz` into `out`, and return the accuracy on `validation`, or NaN."""
     torch.manual_seed(flags.seed)
-    random.seed(flags.seed)
     torch.backends.cudnn.benchmark = True
     if flags.start:
         network = load(flags.start, flags.dropout)
