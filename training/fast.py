@@ -11,7 +11,6 @@ of `training/half_resolution.npz`; `training.train --start runs/fast` goes on fr
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from app.emotions import LABELS
 from app.vision.preprocess import DETAIL_SIZE
 from training import dataset
 from training.network import CONVOLUTIONS, CROP, FULL, HALF_FILE, half_weights, layer_names
+from training.schedule import learning_rate
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -33,7 +33,6 @@ RESIDUAL = (48, 96, 192, 384)
 """Channels of the residual network's four stages."""
 
 TEMPERATURE = 2.0
-WARM_UP = 0.05
 STATISTICS_ROWS = 12288
 
 
@@ -240,7 +239,7 @@ def train(network: Network, faces: Faces, teachers: list[Network], flags: Flags)
         done = (time.perf_counter() - began) / flags.seconds
         if done >= 1 and steps:
             break
-        rate.fill_(flags.rate * min(1.0, (done + 1e-3) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * done)))
+        rate.fill_(learning_rate(flags.rate, done))
         index.copy_(rows)
         go()
         steps += 1

@@ -24,6 +24,7 @@ from app.vision.preprocess import model_input
 from training import augment, dataset, network
 from training.distill import Teachers
 from training.log import RunLog
+from training.schedule import learning_rate
 
 STATISTICS_ROWS = 1024
 """Training faces for BatchNorm's statistics."""
@@ -137,7 +138,7 @@ class Training:
         """Run up to step `until`; yield the running losses after each step."""
         self.network.reset_metrics()
         while self.step < until:
-            self.network.optimizer.learning_rate = self._rate()
+            self.network.optimizer.learning_rate = learning_rate(self.flags.rate, self.step / self.flags.steps)
             logs = self.network.train_on_batch(*self._batch(), return_dict=True)
             self.step += 1
             if self.step % 4 == 0:
@@ -187,11 +188,6 @@ class Training:
         if not optimizer.built:
             optimizer.build(self.network.trainable_variables)
         return [*self.network.variables, *optimizer.variables]
-
-    def _rate(self) -> float:
-        progress = self.step / self.flags.steps
-        warm = min(1.0, (progress + 1e-3) / 0.05)
-        return self.flags.rate * warm * 0.5 * (1 + float(np.cos(np.pi * progress)))
 
     def _batch(self) -> tuple[Any, dict[str, Any]]:
         per_epoch = max(1, len(self.rows) // self.flags.batch)
