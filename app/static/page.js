@@ -58,7 +58,8 @@ function askForKey() {
 }
 
 async function toggleCamera() {
-  await (camera.running ? camera.stop() : camera.start());
+  if (camera.running) camera.stop();
+  else await camera.start();
   find("camera-button").textContent = camera.running ? "Stop the camera" : "Use the camera";
   if (!camera.running) return;
   gallery.dropExample();
