@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.emotions import EMOTIONS, LABELS
+from app.emotions import EMOTIONS, LABELS, doubtful_message
 from app.errors import InvalidRequest, NoFace, OutOfMemory, ServiceError
 from app.model.backend import MAX_BATCH, Backend, Crop, Probabilities, in_parts
 from app.model.occlusion import evidence, occluded
@@ -256,14 +256,15 @@ class Analyzer:
         values = np.round(probabilities.astype(np.float64), DECIMALS).tolist()
         order = np.argsort(-probabilities, kind="stable").tolist()
         top, confidence = EMOTIONS[order[0]], values[order[0]]
-        likely = [LABELS[index] for index in order if values[index] >= self._card.plausible_from]
+        plausible = [EMOTIONS[index] for index in order if values[index] >= self._card.plausible_from] or [top]
+        certain = confidence >= self._card.certain_from
         return {
             "emotion": top.name,
             "confidence": confidence,
             "probabilities": dict(zip(LABELS, values, strict=True)),
-            "message": top.message,
-            "certain": confidence >= self._card.certain_from,
-            "plausible": likely or [top.name],
+            "message": top.message if certain else doubtful_message(plausible),
+            "certain": certain,
+            "plausible": [emotion.name for emotion in plausible],
         }
 
     async def _find(self, source: Source, selection: Selection, near: Sequence[FoundFace] = ()) -> FoundFaces:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 
 from app.errors import StartError
-from app.model.card import NOT_KNOWN, Card, Figures, read_card
+from app.model.card import LICENCE, NOT_KNOWN, Card, Figures, read_card
 from app.program import command_parser
 from app.settings import Settings, cannot
 from app.terminal import WIDTH, say
@@ -30,18 +30,30 @@ def text(card: Card) -> str:
         parts += [textwrap.fill(sentences, WIDTH) for sentences in _sentences(card, figures)]
     for figures in list(card.evaluation.values())[:1]:
         parts += ["\n".join(_labels(figures)), "\n".join(_calibration(figures))]
-    parts += [textwrap.fill(words, WIDTH) for words in (f"Not known: {NOT_KNOWN}", f"Use: {IN_WORDS}")]
+    parts += [
+        textwrap.fill(words, WIDTH)
+        for words in (
+            f"Not known: {NOT_KNOWN}",
+            f"Licence: {LICENCE}",
+            f"Use: {IN_WORDS}",
+        )
+    ]
     return "\n\n".join(parts) + "\n"
 
 
 def _sentences(card: Card, one: Figures) -> Iterator[str]:
     low, high = one.accuracy_interval_95
+    right = "what most of ten people chose" if one.truth == "crowd" else "the label of the data"
     yield (
-        f"Accuracy on {one.data}, {one.count} faces: {percent(one.accuracy)} (95 % interval {percent(low)} to "
+        f"{one.data}, {one.count} faces; right is {right}: {percent(one.accuracy)} (95 % interval {percent(low)} to "
         f"{percent(high)}). Answers with a confidence of {card.certain_from} or more count as certain: "
-        f"{percent(one.certain_share)} of all, of which {percent(one.certain_accuracy)} are right. The expected "
-        f"calibration error is {percent(one.expected_calibration_error)}."
+        f"{percent(one.certain_share)} of all, of which {percent(one.certain_accuracy)} are right."
     )
+    if one.clear_accuracy is not None:
+        yield (
+            f"Where seven or more of ten people agree, {one.clear_count} faces: {percent(one.clear_accuracy)}, mean "
+            f"recall of the labels {percent(one.clear_macro_recall or 0)}."
+        )
 
 
 def _labels(one: Figures) -> Iterator[str]:

@@ -1,16 +1,30 @@
 """The seven expression labels in the order of the model's outputs. This is the only place that lists them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Emotion(NamedTuple):
-    """One expression: its label and the words, sign and colour (`#rrggbb`) that clients may show for it."""
+    """One expression: its label, and what clients may show for it.
+
+    Attributes:
+        name: the label.
+        emoji: one character.
+        description: how it looks.
+        noun: what a face with it shows.
+        colour: `#rrggbb`.
+    """
 
     name: str
     emoji: str
     description: str
-    message: str
+    noun: str
     colour: str
+
+    @property
+    def message(self) -> str:
+        """A sentence about a face that certainly has this expression."""
+        return f"The face shows {self.noun}."
 
 
 EMOTIONS: tuple[Emotion, ...] = (
@@ -18,51 +32,57 @@ EMOTIONS: tuple[Emotion, ...] = (
         "angry",
         "\N{ANGRY FACE}",
         "Lowered, drawn-together brows, a hard stare, lips pressed or squared.",
-        "The face shows anger.",
+        "anger",
         "#e5484d",
     ),
     Emotion(
         "disgust",
         "\N{NAUSEATED FACE}",
         "A wrinkled nose, a raised upper lip, narrowed eyes.",
-        "The face shows disgust.",
+        "disgust",
         "#6a9f2a",
     ),
     Emotion(
         "fear",
         "\N{FEARFUL FACE}",
         "Raised, drawn-together brows, wide eyes, lips stretched or parted.",
-        "The face shows fear.",
+        "fear",
         "#9b6bdf",
     ),
     Emotion(
         "happy",
         "\N{SMILING FACE WITH OPEN MOUTH}",
         "Raised lip corners, lifted cheeks, often teeth and crow's feet.",
-        "The face shows happiness.",
+        "happiness",
         "#e6a700",
     ),
     Emotion(
         "neutral",
         "\N{NEUTRAL FACE}",
         "Relaxed features without a marked expression.",
-        "The face shows no marked expression.",
+        "no marked expression",
         "#8b93a5",
     ),
     Emotion(
         "sad",
         "\N{CRYING FACE}",
         "Raised inner brows, drooping eyelids, lip corners pulled down.",
-        "The face shows sadness.",
+        "sadness",
         "#3b82e0",
     ),
     Emotion(
         "surprise",
         "\N{ASTONISHED FACE}",
         "Raised brows, wide eyes, a dropped jaw.",
-        "The face shows surprise.",
+        "surprise",
         "#ef7234",
     ),
 )
 
 LABELS: tuple[str, ...] = tuple(emotion.name for emotion in EMOTIONS)
+
+
+def doubtful_message(plausible: Sequence[Emotion]) -> str:
+    """A sentence about a face that may have any of these expressions, at least one."""
+    *others, last = (emotion.noun for emotion in plausible)
+    return f"The face may show {', '.join(others)}{' or ' if others else ''}{last}."

@@ -50,12 +50,17 @@ class Face(_Answer):
     """One face and the expression that it shows."""
 
     emotion: str = Field(description="The most probable label.", examples=["happy"])
-    confidence: Probability = Field(description="Its probability, 0 to 1.", examples=[0.93])
+    confidence: Probability = Field(
+        description="Its probability, 0 to 1: about the share of people who would choose this label.", examples=[0.93]
+    )
     probabilities: dict[str, Probability] = Field(
         description="Probability of each label, with four decimals; they sum to 1 within 0.001.",
         examples=[{name: 0.94 if name == "happy" else 0.01 for name in LABELS}],
     )
-    message: str = Field(description="A sentence to show.", examples=["The face shows happiness."])
+    message: str = Field(
+        description="A sentence to show; where `certain` is false, it names all the plausible labels.",
+        examples=["The face shows happiness."],
+    )
     face_coordinates: FaceCoordinates
     certain: bool = Field(description="Whether the confidence reaches the threshold in the model's card.")
     plausible: list[str] = Field(

@@ -75,6 +75,27 @@ async def test_labels_are_plausible_from_the_threshold_of_the_card(
     assert face.certain == (face.confidence >= Moody().card.certain_from)
 
 
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"sad": 0.9}, "The face shows sadness."),
+        ({"neutral": 0.9}, "The face shows no marked expression."),
+        ({"sad": 0.5}, "The face may show sadness."),
+        ({"sad": 0.5, "fear": 0.4}, "The face may show sadness or fear."),
+        ({"sad": 0.4, "neutral": 0.3, "angry": 0.25}, "The face may show sadness, no marked expression or anger."),
+    ],
+)
+async def test_the_message_says_what_is_certain_and_what_is_not(
+    portrait: bytes, shares: dict[str, float], message: str
+) -> None:
+    probabilities = np.full(len(LABELS), (1 - sum(shares.values())) / (len(LABELS) - len(shares)), np.float32)
+    for label, share in shares.items():
+        probabilities[LABELS.index(label)] = share
+    async with analyzing() as analyzer:
+        face = (await analyzer.analyze(portrait)).prediction.faces[0]
+        assert analyzer.relabel(face, probabilities).message == message
+
+
 async def test_exactly_the_threshold_is_plausible_and_certain(portrait: bytes) -> None:
     card = Moody().card
     least, rest = round(card.plausible_from, 4), 1 - round(card.plausible_from, 4)

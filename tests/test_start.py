@@ -1,6 +1,7 @@
 """What keeps the service from starting, and how it says so; how it stops."""
 
 import gc
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from app.__main__ import COMMANDS
 from app.bootstrap import load, load_classifier
 from app.errors import StartError
 from app.main import create_app
-from app.model.card import NOT_KNOWN, Card, digest, read_card
+from app.model.card import LICENCE, NOT_KNOWN, Card, digest, read_card
 from app.model.classifier import Classifier
 from app.settings import Settings
 from app.use_policy import IN_WORDS, USE_POLICY
@@ -48,12 +49,12 @@ def test_the_shipped_model_fits_its_card() -> None:
     assert read_card(MODEL).name == "emotion_vgg16"
 
 
-def test_the_use_policy_is_of_every_card_and_in_no_file(model: Path) -> None:
+def test_what_holds_for_every_model_is_in_no_cards_file(model: Path) -> None:
     card = read_card(model)
-    assert card.use_policy == USE_POLICY
+    assert (card.use_policy, card.not_known, card.licence) == (USE_POLICY, NOT_KNOWN, LICENCE)
     card.write(model)
     assert read_card(model) == card
-    assert "use_policy" not in Card.path_of(model).read_text()
+    assert not {"use_policy", "not_known", "licence"} & set(json.loads(Card.path_of(model).read_text()))
 
 
 def test_a_missing_model_is_an_error(model: Path) -> None:
@@ -196,15 +197,16 @@ def test_the_card_is_printed_in_words() -> None:
     assert (result.returncode, result.stderr) == (0, "")
     card = read_card(MODEL)
     words = " ".join(result.stdout.split())
-    low, high = (f"{100 * end:.1f} %" for end in card.evaluation["PublicTest"].accuracy_interval_95)
-    assert words.startswith(f"{card.name} {card.version} Accuracy on PublicTest, 3589 faces: ")
-    assert f"(95 % interval {low} to {high})" in words
-    for label, figures in card.evaluation["PublicTest"].labels.items():
-        assert re.search(rf"{label} {100 * figures.precision:.1f} % .* {figures.count}\b", words)
-    assert (
-        f"expected calibration error is {100 * card.evaluation['PublicTest'].expected_calibration_error:.1f} %" in words
+    main = card.evaluation["PublicTest"]
+    low, high = (f"{100 * end:.1f} %" for end in main.accuracy_interval_95)
+    assert words.startswith(
+        f"{card.name} {card.version} PublicTest, {main.count} faces; right is what most of ten people chose: "
+        f"{100 * main.accuracy:.1f} %"
     )
-    assert words.endswith(f"Not known: {NOT_KNOWN} Use: {IN_WORDS}")
+    assert f"(95 % interval {low} to {high})" in words
+    for label, figures in main.labels.items():
+        assert re.search(rf"{label} {100 * figures.precision:.1f} % .* {figures.count}\b", words)
+    assert words.endswith(f"Not known: {NOT_KNOWN} Licence: {LICENCE} Use: {IN_WORDS}")
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 

@@ -1,13 +1,14 @@
 """Loads FER-2013 in its usual formats into arrays in the service's label order.
 
-It reads Kaggle's `fer2013.csv`, folders of `<label>/<picture>`, and `.npz` files with the FER+ votes row by row.
+It reads Kaggle's `fer2013.csv`, folders of `<label>/<picture>` or `<group>/<label>/<picture>`, and `.npz` files with
+`pixels` uint8 [N, 48, 48], `emotion` in Kaggle's order, and optionally `ferplus_votes` uint8 [N, 10] and `group`.
 In a folder, pictures of 48x48 pixels are crops, like Kaggle's. Any other picture is a photograph; its largest face is
 cropped as in the service.
 """
 
 import csv
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,17 @@ VOTE_NAMES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust",
 """FER+ vote columns used as targets; the tenth, not-a-face, only filters rows (Barsoum et al. 2016)."""
 
 NOT_A_FACE = 9
+NO_FACE_VOTES = 5
+"""FER+ votes, of ten, for not-a-face that make a row useless."""
+
 CLEAR_VOTES = 7
-"""Threshold for a clear expression: FER+ votes, of ten, for the face's own label."""
+"""Threshold for a clear expression: FER+ votes, of ten, for one label."""
 
 _VOTE_LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not a face")
+
+VOTE_COLUMNS = np.array([_VOTE_LABELS.index(name) for name in LABELS])
+"""Column of each of the service's labels in the FER+ votes."""
+
 _TO_SERVICE_ORDER = np.array([LABELS.index(name) for name in KAGGLE_ORDER], dtype=np.int64)
 
 
@@ -44,12 +52,14 @@ class Rows:
         pixels: uint8 [N, 48, 48], grey, 0..255.
         labels: int64 [N], index into `app.emotions.LABELS`.
         votes: uint8 [N, 10], FER+ crowd votes, or None if the source has none.
+        groups: str [N], anything that the owner of the data calls a group, or None if the source has none.
         missed: labelled photographs in which no face was found; they have no row.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     votes: NDArray[np.uint8] | None = None
+    groups: NDArray[np.str_] | None = None
     missed: int = 0
 
     def __len__(self) -> int:
@@ -57,7 +67,12 @@ class Rows:
 
     def take(self, index: NDArray[np.intp] | slice) -> "Rows":
         """The rows at `index`, in that order."""
-        return Rows(self.pixels[index], self.labels[index], None if self.votes is None else self.votes[index])
+        return Rows(
+            self.pixels[index],
+            self.labels[index],
+            None if self.votes is None else self.votes[index],
+            None if self.groups is None else self.groups[index],
+        )
 
 
 def load(*sources: Path | str, usage: str | None = None) -> Rows:
@@ -72,10 +87,12 @@ def load(*sources: Path | str, usage: str | None = None) -> Rows:
     """
     parts = [_load_one(Path(source), usage) for source in sources]
     votes = [part.votes for part in parts if part.votes is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
     rows = Rows(
         np.concatenate([part.pixels for part in parts]),
         np.concatenate([part.labels for part in parts]),
         np.concatenate(votes) if len(votes) == len(parts) else None,
+        np.concatenate(groups) if len(groups) == len(parts) else None,
         sum(part.missed for part in parts),
     )
     if not len(rows):
@@ -84,10 +101,10 @@ def load(*sources: Path | str, usage: str | None = None) -> Rows:
 
 
 def usable(rows: Rows) -> Rows:
-    """Drop useless rows: blank pictures, and rows where five or more voters saw no face."""
+    """Drop useless rows: blank pictures, and rows where `NO_FACE_VOTES` or more voters saw no face."""
     keep = rows.pixels.reshape(len(rows), -1).std(axis=1) > 0
     if rows.votes is not None:
-        keep &= rows.votes[:, NOT_A_FACE] < 5
+        keep &= rows.votes[:, NOT_A_FACE] < NO_FACE_VOTES
     return rows.take(np.flatnonzero(keep))
 
 
@@ -107,21 +124,56 @@ def vote_targets(rows: Rows) -> NDArray[np.float32]:
 
 
 def crowd_labels(rows: Rows) -> NDArray[np.int64]:
-    """int64 [N]: the label with most FER+ votes, or -1 if there is a tie or it is not one of the seven."""
-    if rows.votes is None:
-        return np.full(len(rows), -1, np.int64)
-    top = rows.votes.max(axis=1, keepdims=True)
+    """int64 [N]: the label with most FER+ votes, or -1 if there is a tie or it is not one of the seven.
+
+    Raises:
+        ValueError: the rows have no votes.
+    """
+    votes = _votes(rows)
     number = np.array([LABELS.index(name) if name in LABELS else -1 for name in _VOTE_LABELS], np.int64)
-    single = (rows.votes == top).sum(axis=1) == 1
-    return np.asarray(np.where(single, number[rows.votes.argmax(axis=1)], -1), np.int64)
+    single = (votes == votes.max(axis=1, keepdims=True)).sum(axis=1) == 1
+    return np.asarray(np.where(single, number[votes.argmax(axis=1)], -1), np.int64)
+
+
+def crowd_shares(rows: Rows) -> NDArray[np.float64]:
+    """Share of the FER+ votes for each label, among the votes for the seven labels.
+
+    Returns:
+        float64 [N, 7]; each row sums to 1, or to 0 where nobody chose one of the seven or too many saw no face.
+
+    Raises:
+        ValueError: the rows have no votes.
+    """
+    votes = _votes(rows)
+    chosen = votes[:, VOTE_COLUMNS].astype(np.float64) * (votes[:, [NOT_A_FACE]] < NO_FACE_VOTES)
+    return np.asarray(chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1))
+
+
+def truth(rows: Rows) -> NDArray[np.int64]:
+    """int64 [N]: the crowd's labels where there are votes, -1 where it is undecided; else the labels of the data."""
+    return rows.labels if rows.votes is None else crowd_labels(rows)
+
+
+def judged(rows: Rows) -> Rows:
+    """The rows with a truth, which they have as labels."""
+    labels = truth(rows)
+    known = np.flatnonzero(labels >= 0)
+    return replace(rows.take(known), labels=labels[known])
 
 
 def clear(rows: Rows) -> NDArray[np.bool_]:
-    """bool [N]: whether at least `CLEAR_VOTES` FER+ voters chose the face's own label."""
+    """bool [N]: whether at least `CLEAR_VOTES` FER+ voters chose the same one of the seven labels.
+
+    Raises:
+        ValueError: the rows have no votes.
+    """
+    return np.asarray(_votes(rows)[:, VOTE_COLUMNS].max(axis=1) >= CLEAR_VOTES)
+
+
+def _votes(rows: Rows) -> NDArray[np.uint8]:
     if rows.votes is None:
-        return np.zeros(len(rows), np.bool_)
-    column = np.array([_VOTE_LABELS.index(name) for name in LABELS])
-    return np.asarray(rows.votes[np.arange(len(rows)), column[rows.labels]] >= CLEAR_VOTES)
+        raise ValueError("the rows have no FER+ votes")
+    return rows.votes
 
 
 def fingerprints(rows: Rows) -> NDArray[np.uint64]:
@@ -156,7 +208,12 @@ def _load_one(source: Path, usage: str | None) -> Rows:
         return _load_folder(source)
     if source.suffix == ".npz":
         with np.load(source) as arrays:
-            return Rows(arrays["pixels"], _TO_SERVICE_ORDER[arrays["emotion"]], arrays["ferplus_votes"])
+            return Rows(
+                arrays["pixels"],
+                _TO_SERVICE_ORDER[arrays["emotion"]],
+                arrays.get("ferplus_votes"),
+                arrays["group"].astype(np.str_) if "group" in arrays else None,
+            )
     if source.suffix == ".csv":
         return _load_csv(source, usage)
     raise ValueError(f"{source} is neither a folder, an .npz file nor a .csv file")
@@ -173,9 +230,16 @@ def _load_csv(source: Path, usage: str | None) -> Rows:
 def _load_folder(source: Path) -> Rows:
     settings = Settings()
     detector = load_detector(settings)
-    pixels, labels, missed = [], [], 0
-    paths = [(path, number) for number, name in enumerate(LABELS) for path in sorted((source / name).glob("*"))]
-    for path, number in tqdm(paths, desc=source.name, unit="picture", disable=None):
+    pixels, labels, groups, missed = [], [], [], 0
+    by_group = not any((source / name).is_dir() for name in LABELS)
+    folders = [(path.name, path) for path in sorted(source.iterdir()) if path.is_dir()] if by_group else [("", source)]
+    paths = [
+        (path, number, group)
+        for group, folder in folders
+        for number, name in enumerate(LABELS)
+        for path in sorted((folder / name).glob("*"))
+    ]
+    for path, number, group in tqdm(paths, desc=source.name, unit="picture", disable=None):
         picture = Picture(path.read_bytes(), settings.picture_limits)
         colours = picture.rgb(SEARCH_SIDE)
         if colours.shape[:2] == (DETAIL_SIZE, DETAIL_SIZE):
@@ -186,4 +250,10 @@ def _load_folder(source: Path) -> Rows:
             missed += 1
             continue
         labels.append(number)
-    return Rows(np.array(pixels, np.uint8).reshape(-1, 48, 48), np.array(labels, np.int64), missed=missed)
+        groups.append(group)
+    return Rows(
+        np.array(pixels, np.uint8).reshape(-1, 48, 48),
+        np.array(labels, np.int64),
+        groups=np.array(groups, np.str_) if by_group else None,
+        missed=missed,
+    )

@@ -1,14 +1,18 @@
 """Measure an exported model on labelled faces. This command prints every figure that the project quotes.
 
     python -m training.evaluate --model models/emotion_vgg16.keras --data public_test.npz --plots pictures
+    python -m training.evaluate --data my_faces --name "my faces" --photos DIR
 
-It takes FER-2013 in its usual formats, or a folder of `<label>/<photograph>`, in which it detects the faces first.
+It takes FER-2013 in its usual formats, or a folder of `<label>/<photograph>`, in which it detects the faces first. With
+FER+ votes, what is right is the crowd's top vote; the labels of the data come second. If the data names groups,
+accuracy is printed by group.
 """
 
 import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -16,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.emotions import LABELS
-from app.model.card import CalibrationBin, Card, Figures, LabelFigures, Robustness, Served
+from app.model.card import CalibrationBin, Card, Figures, GroupFigures, LabelFigures, Photographs, Robustness, Served
 from app.model.classifier import pruned_network
 from app.vision.preprocess import model_input
 from training import dataset, plots, robustness, served
@@ -24,6 +28,8 @@ from training import dataset, plots, robustness, served
 Probabilities = NDArray[np.float32]
 Predict = Callable[[dataset.Rows], Probabilities]
 Classify = Callable[[NDArray[np.float32]], Probabilities]
+Truth = Literal["crowd", "labels"]
+TRUTHS: dict[Truth, str] = {"crowd": "the crowd's top vote", "labels": "the labels of the data"}
 BINS = 15
 BATCH = 16
 PART = 4
@@ -44,33 +50,53 @@ def predictor(classify: Classify) -> Predict:
     return lambda rows: classify(model_input(dataset.luma(rows)))
 
 
-def figures(name: str, probabilities: Probabilities, rows: dataset.Rows, card: Card) -> Figures:
-    """Compute every figure of one set; `probabilities`, float32 [N, 7], are the model's answers to `rows`."""
-    labels = rows.labels
-    confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
+def figures(name: str, truth: Truth, probabilities: Probabilities, rows: dataset.Rows, card: Card) -> Figures:
+    """Compute every figure of one set by one truth.
+
+    Args:
+        name: of the set.
+        truth: `crowd` needs rows with votes; those without a single choice of the crowd count only for the divergence.
+        probabilities: float32 [N, 7], the model's answers to `rows`.
+        rows: labelled faces.
+        card: of the model, for its thresholds and its temperature.
+    """
+    divergence, labels_by_crowd, labels = None, None, rows.labels
+    if truth == "crowd":
+        divergence, labels = crowd_divergence(probabilities, dataset.crowd_shares(rows)), dataset.crowd_labels(rows)
+    elif rows.votes is not None:
+        crowd = dataset.crowd_labels(rows)
+        labels_by_crowd = _rounded((labels == crowd)[crowd >= 0].mean())
+    known = np.flatnonzero(labels >= 0)
+    probabilities, rows, labels = probabilities[known], rows.take(known), labels[known]
+    support = dataset.crowd_shares(rows) if truth == "crowd" else np.eye(len(LABELS))[labels]
+    clear = dataset.clear(rows) if truth == "crowd" else np.zeros(len(labels), np.bool_)
     top = probabilities.argmax(axis=1)
+    right = top == labels
+    confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     np.add.at(confusion, (labels, top), 1)
-    right, clear = top == labels, dataset.clear(rows)
     by_label = {
-        name: _label_figures(confusion, number, right[clear & (labels == number)]) for number, name in enumerate(LABELS)
+        label: _label_figures(confusion, number, right[clear & (labels == number)])
+        for number, label in enumerate(LABELS)
     }
+    clear_recalls = [row.clear_recall for row in by_label.values() if row.clear_recall is not None]
     certain = probabilities.max(axis=1) >= card.certain_from
     plausible = plausible_sets(probabilities, card.plausible_from)
     covered = plausible[np.arange(len(labels)), labels]
-    crowd = dataset.crowd_labels(rows)
     return Figures(
         data=name,
+        truth=truth,
         count=len(labels),
         missed=rows.missed,
         accuracy=_rounded(right.mean()),
         accuracy_interval_95=wilson(int(right.sum()), len(labels)),
-        macro_f1=_rounded(np.mean([one.f1 for one in by_label.values()])),
-        expected_calibration_error=_rounded(calibration_error(probabilities, labels)),
-        uncalibrated_error=_rounded(calibration_error(tempered(probabilities, 1 / card.temperature), labels)),
-        calibration=calibration(probabilities, labels),
-        crowd_agreement=_rounded((top == crowd)[crowd >= 0].mean()) if (crowd >= 0).any() else None,
-        crowd_count=int((crowd >= 0).sum()),
+        macro_f1=_rounded(np.mean([row.f1 for row in by_label.values()])),
+        expected_calibration_error=_rounded(calibration_error(probabilities, support)),
+        uncalibrated_error=_rounded(calibration_error(tempered(probabilities, 1 / card.temperature), support)),
+        calibration=calibration(probabilities, support),
+        labels_by_crowd=labels_by_crowd,
+        divergence=divergence,
         clear_accuracy=_rounded(right[clear].mean()) if clear.any() else None,
+        clear_macro_recall=_rounded(np.mean(clear_recalls)) if clear_recalls else None,
         clear_count=int(clear.sum()),
         labels=by_label,
         confusion=confusion.tolist(),
@@ -79,7 +105,21 @@ def figures(name: str, probabilities: Probabilities, rows: dataset.Rows, card: C
         plausible_coverage=_rounded(covered.mean()),
         plausible_coverage_verified=_rounded(covered[1::2].mean() if len(labels) > 1 else 0.0),
         plausible_size=_rounded(plausible.sum(axis=1).mean()),
+        groups=_group_figures(right, rows.groups),
     )
+
+
+def crowd_divergence(probabilities: Probabilities, shares: NDArray[np.float64]) -> float:
+    """Mean Kullback-Leibler divergence of the probabilities from the crowd's votes, in nats, to four digits.
+
+    Args:
+        probabilities: float32 [N, 7].
+        shares: float64 [N, 7], from `dataset.crowd_shares`; rows of zeros do not count.
+    """
+    voted = shares.sum(axis=1) > 0
+    shares, answers = shares[voted], np.maximum(probabilities[voted], 1e-12)
+    logarithms = np.log(np.maximum(shares, 1e-12) / answers)
+    return _rounded((shares * logarithms).sum(axis=1).mean())
 
 
 def wilson(successes: int, count: int, z: float = 1.959964) -> tuple[float, float]:
@@ -97,25 +137,30 @@ def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
-def calibration(probabilities: Probabilities, labels: NDArray[np.int64]) -> list[CalibrationBin]:
-    """Confidence and accuracy in equal-width bins of the top probability, without empty bins."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+def calibration(probabilities: Probabilities, support: NDArray[np.float64]) -> list[CalibrationBin]:
+    """Confidence and its support in equal-width bins of the top probability, without empty bins.
+
+    Args:
+        probabilities: float32 [N, 7].
+        support: float64 [N, 7], the share of the votes for each label, or 1 for the label of the data.
+    """
+    confidence, top = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    supported = support[np.arange(len(top)), top]
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         CalibrationBin(
             count=int((bins == b).sum()),
             confidence=_rounded(confidence[bins == b].mean()),
-            accuracy=_rounded(right[bins == b].mean()),
+            accuracy=_rounded(supported[bins == b].mean()),
         )
         for b in np.unique(bins)
     ]
 
 
-def calibration_error(probabilities: Probabilities, labels: NDArray[np.int64]) -> float:
+def calibration_error(probabilities: Probabilities, support: NDArray[np.float64]) -> float:
     """Expected calibration error: mean gap of the bins, weighted by their faces (Guo et al. 2017)."""
-    bins = calibration(probabilities, labels)
-    return sum(abs(one.accuracy - one.confidence) * one.count for one in bins) / len(labels)
+    bins = calibration(probabilities, support)
+    return sum(abs(one.accuracy - one.confidence) * one.count for one in bins) / len(probabilities)
 
 
 def plausible_sets(probabilities: Probabilities, plausible_from: float) -> NDArray[np.bool_]:
@@ -128,13 +173,19 @@ def plausible_sets(probabilities: Probabilities, plausible_from: float) -> NDArr
 def evaluate(
     probabilities: Probabilities, rows: dataset.Rows, seen: NDArray[np.uint64] | None, card: Card, name: str
 ) -> dict[str, Figures]:
-    """Figures of all `rows`. If some are copies of `seen` training pictures, also of the others."""
-    result = {name: figures(name, probabilities, rows, card)}
+    """Figures of all `rows`, by the crowd first. If some are copies of `seen` training pictures, also of the others."""
+    parts = {name: np.arange(len(rows))}
     own = np.arange(len(rows)) if seen is None else dataset.unseen(rows, seen)
     if 0 < len(own) < len(rows):
-        without = f"{name} without copies of training pictures"
-        result[without] = figures(without, probabilities[own], rows.take(own), card)
-    return result
+        parts[f"{name} without copies of training pictures"] = own
+    truths: dict[Truth, str] = {"labels": ""}
+    if rows.votes is not None:
+        truths = {"crowd": "", "labels": ", labels of the data"}
+    return {
+        f"{part}{suffix}": figures(f"{part}{suffix}", truth, probabilities[index], rows.take(index), card)
+        for truth, suffix in truths.items()
+        for part, index in parts.items()
+    }
 
 
 def measure_robustness(predict: Predict, rows: dataset.Rows, name: str) -> Robustness:
@@ -159,7 +210,8 @@ def report(one: Figures) -> str:
     """The figures of one set as text."""
     low, high = one.accuracy_interval_95
     lines = [
-        f"{one.data}: {one.count} faces" + (f", and {one.missed} pictures without a face found" if one.missed else ""),
+        f"{one.data}: {one.count} faces by {TRUTHS[one.truth]}"
+        + (f", and {one.missed} pictures without a face found" if one.missed else ""),
         f"  accuracy {one.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}), macro-F1 {one.macro_f1:.4f}",
         f"  balanced accuracy {one.balanced_accuracy:.4f}; recall of "
         + ", ".join(f"{label} {one.labels[label].recall:.4f}" for label in HARD),
@@ -169,10 +221,20 @@ def report(one: Figures) -> str:
         f"  plausible: {one.plausible_size:.4f} labels on average, with the true one {one.plausible_coverage:.4f}"
         f" (every second face: {one.plausible_coverage_verified:.4f})",
     ]
-    if one.crowd_agreement is not None:
-        lines.append(f"  FER+ crowd's top vote: {one.crowd_agreement:.4f} of {one.crowd_count} faces")
+    if one.labels_by_crowd is not None:
+        lines.append(f"  the labels are the crowd's choice for {one.labels_by_crowd:.4f} of the faces where it has one")
+    if one.divergence is not None:
+        lines.append(f"  divergence from the crowd's votes: {one.divergence:.4f}")
     if one.clear_accuracy is not None:
-        lines.append(f"  clear faces, by FER+ voters: {one.clear_accuracy:.4f} of {one.clear_count} right")
+        lines.append(
+            f"  seven or more votes for one label: {one.clear_accuracy:.4f} of {one.clear_count} faces right,"
+            f" macro recall {one.clear_macro_recall:.4f}"
+        )
+    lines += [
+        f"  group {group}: {part.accuracy:.4f} of {part.count} faces right"
+        f" (95 % interval {part.accuracy_interval_95[0]:.4f} to {part.accuracy_interval_95[1]:.4f})"
+        for group, part in one.groups.items()
+    ]
     heads = "".join(f"{head:>10}" for head in ("precision", "recall", "F1", "faces", "clear"))
     lines.append(f"  {'label':10}{heads}{'of':>6}   predicted as {' '.join(LABELS)}")
     for (label, row), counts in zip(one.labels.items(), one.confusion, strict=True):
@@ -209,6 +271,21 @@ def report_served(results: list[Served]) -> str:
     return "\n".join(lines)
 
 
+def measure_photographs(classify: Classify, folder: Path) -> Photographs:
+    """Measure the service end to end on a folder of photographs."""
+    from training import photographs  # noqa: PLC0415 - needs the extra `bench`.
+
+    return photographs.measure(classify, folder)
+
+
+def report_photographs(one: Photographs) -> str:
+    """The figures of photographs as text."""
+    return (
+        f"Photographs, end to end: {one.right} of {one.count} faces found and right ({one.right / one.count:.4f}),"
+        f" {one.found} found; of {one.neutral} neutral ones {one.neutral_as_happy} called happy"
+    )
+
+
 def _label_figures(confusion: NDArray[np.int64], number: int, clear: NDArray[np.bool_]) -> LabelFigures:
     """Args: `clear` tells whether each clear face of this label was recognized."""
     hits, given, have = confusion[number, number], confusion[:, number].sum(), confusion[number].sum()
@@ -223,6 +300,18 @@ def _label_figures(confusion: NDArray[np.int64], number: int, clear: NDArray[np.
     )
 
 
+def _group_figures(right: NDArray[np.bool_], groups: NDArray[np.str_] | None) -> dict[str, GroupFigures]:
+    if groups is None:
+        return {}
+    parts = {str(group): right[groups == group] for group in np.unique(groups)}
+    return {
+        group: GroupFigures(
+            count=len(part), accuracy=_rounded(part.mean()), accuracy_interval_95=wilson(int(part.sum()), len(part))
+        )
+        for group, part in parts.items()
+    }
+
+
 def _rounded(value: float | np.floating) -> float:
     return round(float(value), 4)
 
@@ -234,6 +323,9 @@ def main() -> None:
     parser.add_argument("--usage", help="for fer2013.csv: the rows to take, PublicTest or PrivateTest")
     parser.add_argument("--name", default="PublicTest", help="name of the set in the output")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument(
+        "--photos", type=Path, help="photographs with a truth.json, to be answered end to end; needs the extra `bench`"
+    )
     parser.add_argument("--plots", type=Path, help="folder for the confusion matrix, calibration and robustness plots")
     arguments = parser.parse_args()
     card = Card.model_validate_json(Card.path_of(arguments.model).read_bytes())
@@ -241,17 +333,21 @@ def main() -> None:
     classify = classifier(keras.models.load_model(arguments.model, compile=False))
     predict = predictor(classify)
     results = evaluate(predict(rows), rows, dataset.read_seen(arguments.model), card, arguments.name)
-    robust = measure_robustness(predict, rows, arguments.name)
-    through_detection = measure_served(classify, rows)
+    judged = dataset.judged(rows)
+    robust = measure_robustness(predict, judged, arguments.name)
+    through_detection = measure_served(classify, judged)
+    photographs = measure_photographs(classify, arguments.photos) if arguments.photos else None
     if arguments.json:
         printed = {
             "evaluation": {name: one.model_dump() for name, one in results.items()},
             "robustness": robust.model_dump(),
             "served": [one.model_dump() for one in through_detection],
+            "photographs": photographs.model_dump() if photographs else None,
         }
         print(json.dumps(printed, indent=2))
     else:
         parts = [*map(report, results.values()), report_robustness(robust), report_served(through_detection)]
+        parts += [report_photographs(photographs)] if photographs else []
         print("\n".join(parts))
     if arguments.plots:
         plots.draw(results[arguments.name], robust, arguments.plots)

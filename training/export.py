@@ -3,28 +3,31 @@
     python -m training.export --run runs/full --data public_test.npz --training training_*.npz --version 2.0.0
     python -m training.export --data public_test.npz --version 2.0.1 --test emotion_vgg16-2.0.0.json
 
-The temperature and both thresholds are fitted on the given rows, which must be PublicTest, never the test set; the
-thresholds on those that are no copies of training pictures. Without `--run` the weights, thresholds and variants stay
-as they are, and only the card's figures are measured again. `--test` is the output of
-`python -m training.evaluate --name PrivateTest --json` for the version in the file's name.
+The temperature and both thresholds are fitted on the given rows, which must be PublicTest, never the test set, without
+those that are copies of training pictures. The truth is the crowd's, where the rows have FER+ votes. Without `--run`
+the weights, thresholds and variants stay as they are, and only the card's figures are measured again. `--test` is the
+output of `python -m training.evaluate --name PrivateTest --json` for the version in the file's name.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from app.emotions import LABELS
 from app.model.card import Card, Figures, Variant, digest
 from app.model.classifier import Classifier, pruned_network
 from app.vision.preprocess import model_input
 from training import dataset, evaluate, network, page, plots
 
-CERTAIN_ACCURACY = 0.85
+CERTAIN_ACCURACY = 0.95
 PLAUSIBLE_COVERAGE = 0.9
 CALIBRATION_FACES = 300
 
@@ -34,15 +37,37 @@ convolution, where a few channels carry the whole picture. They are a hundredth 
 caused most of the changed answers."""
 
 
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The divisor of the logits that minimises the negative log-likelihood (Guo et al. 2017), to three digits."""
+class Others(NamedTuple):
+    """What the card tells besides the figures of PublicTest.
+
+    Attributes:
+        sets: further labelled faces, by the name of the set.
+        photographs: a folder of photographs, to be answered end to end.
+        test: figures of PrivateTest, as their owner has them.
+    """
+
+    sets: Mapping[str, dataset.Rows] = MappingProxyType({})
+    photographs: Path | None = None
+    test: Path | None = None
+
+
+NO_OTHERS = Others()
+
+
+def fit_temperature(logits: NDArray[np.float32], shares: NDArray[np.float64]) -> float:
+    """The divisor of the logits that minimises the cross-entropy (Guo et al. 2017), to three digits.
+
+    Args:
+        logits: float32 [N, 7].
+        shares: float64 [N, 7], the target distributions; rows of zeros do not count.
+    """
     grid = np.round(np.arange(0.3, 3.0, 0.001), 3)
-    losses = [-_log_softmax(logits / t)[np.arange(len(labels)), labels].mean() for t in grid]
+    losses = [-(shares * _log_softmax(logits / t)).sum(axis=1).mean() for t in grid]
     return float(grid[int(np.argmin(losses))])
 
 
 def fit_certain(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The lowest confidence, to two digits, at or above which at least 85 % of the answers are right."""
+    """The lowest confidence, to two digits, at or above which at least 95 % of the answers are right."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     for threshold in np.round(np.arange(0.3, 1.0, 0.01), 2):
         chosen = right[confidence >= threshold]
@@ -62,7 +87,7 @@ def fit_plausible(probabilities: NDArray[np.float32], labels: NDArray[np.int64])
 
 
 def export(
-    run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, version: str, test: Path | None = None
+    run: Path, rows: dataset.Rows, training: dataset.Rows, out: Path, version: str, others: Others = NO_OTHERS
 ) -> Card:
     """Write the model, its card and its training pictures' fingerprints; return the card with all figures.
 
@@ -70,49 +95,55 @@ def export(
         ValueError: all `rows` are copies of training pictures.
     """
     seen = np.unique(dataset.fingerprints(training))
-    own = dataset.unseen(rows, seen)
+    own = rows.take(dataset.unseen(rows, seen))
     if not len(own):
         raise ValueError("Every row is a copy of a training picture.")
     trained = network.load(run)
-    logits = trained.predict(model_input(dataset.luma(rows)), batch_size=evaluate.BATCH, verbose=0)["expression"]
-    temperature = fit_temperature(logits, rows.labels)
+    logits = trained.predict(model_input(dataset.luma(own)), batch_size=evaluate.BATCH, verbose=0)["expression"]
+    shares = np.eye(len(LABELS))[own.labels] if own.votes is None else dataset.crowd_shares(own)
+    temperature = fit_temperature(logits, shares)
     plain = network.fold(trained, temperature)
     out.parent.mkdir(parents=True, exist_ok=True)
     plain.save(out)
     pack(out)
     np.save(dataset.seen_path(out), seen)
     write_int8(out, training)
-    probabilities = evaluate.predictor(evaluate.classifier(plain))(rows.take(own))
+    own = dataset.judged(own)
+    probabilities = evaluate.predictor(evaluate.classifier(plain))(own)
     card = Card(
         name=out.stem,
         version=version,
         sha256=digest(out),
         temperature=temperature,
-        certain_from=fit_certain(probabilities, rows.labels[own]),
-        plausible_from=fit_plausible(probabilities, rows.labels[own]),
+        certain_from=fit_certain(probabilities, own.labels),
+        plausible_from=fit_plausible(probabilities, own.labels),
         gflop=round(network.gflop(plain), 2),
         gflop_needed=round(network.gflop(pruned_network(plain)), 2),
         training=_stages(run),
         evaluation={},
         int8_sha256=digest(Card.int8_path_of(out)),
     )
-    return measure(card, rows, out, test)
+    return measure(card, rows, out, others)
 
 
-def measure(card: Card, rows: dataset.Rows, out: Path, test: Path | None) -> Card:
+def measure(card: Card, rows: dataset.Rows, out: Path, others: Others = NO_OTHERS) -> Card:
     """Measure the card's figures for a model file, write the card and return it."""
     model = keras.models.load_model(out, compile=False)
     classify = evaluate.classifier(model)
     predict = evaluate.predictor(classify)
     probabilities = predict(rows)
     card.evaluation = evaluate.evaluate(probabilities, rows, dataset.read_seen(out), card, "PublicTest")
+    for name, faces in others.sets.items():
+        card.evaluation |= evaluate.evaluate(predict(faces), faces, None, card, name)
     card.tested_version = None
-    if test is not None:
-        card.tested_version = test.stem.removeprefix(f"{card.name}-")
-        figures = json.loads(test.read_text())["evaluation"]
+    if others.test is not None:
+        card.tested_version = others.test.stem.removeprefix(f"{card.name}-")
+        figures = json.loads(others.test.read_text())["evaluation"]
         card.evaluation |= {name: Figures.model_validate(one) for name, one in figures.items()}
-    card.robustness = evaluate.measure_robustness(predict, rows, "PublicTest")
-    card.served = evaluate.measure_served(classify, rows)
+    judged = dataset.judged(rows)
+    card.robustness = evaluate.measure_robustness(predict, judged, "PublicTest")
+    card.served = evaluate.measure_served(classify, judged)
+    card.photographs = evaluate.measure_photographs(classify, others.photographs) if others.photographs else None
     card.channels = network.channels(model)
     card.write(out)
     card.forms = {
@@ -162,8 +193,9 @@ def write_int8(model: Path, training: dataset.Rows) -> None:
 
 def _measured(form: Classifier, rows: dataset.Rows, probabilities: NDArray[np.float32]) -> Variant:
     answers = form.predict(model_input(dataset.luma(rows))).argmax(axis=1)
+    truth = dataset.truth(rows)
     return Variant(
-        accuracy=round(float((answers == rows.labels).mean()), 4),
+        accuracy=round(float((answers == truth)[truth >= 0].mean()), 4),
         same_answer=round(float((answers == probabilities.argmax(axis=1)).mean()), 4),
     )
 
@@ -196,22 +228,28 @@ def main() -> None:
     parser.add_argument(
         "--test", type=Path, help="<name>-<version>.json: PrivateTest's figures, as their owner has them"
     )
+    parser.add_argument("--others", nargs="+", default=[], metavar="NAME=SOURCE", help="further labelled faces")
+    parser.add_argument("--photos", type=Path, help="photographs with a truth.json, as for `training.evaluate`")
     arguments = parser.parse_args()
     rows = dataset.load(*arguments.data, usage="PublicTest")
+    sources = dict(other.split("=", 1) for other in arguments.others)
+    others = Others({name: dataset.load(source) for name, source in sources.items()}, arguments.photos, arguments.test)
     out: Path = arguments.out
     if arguments.run:
         training = dataset.load(*arguments.training, usage="Training")
-        card = export(arguments.run, rows, training, out, arguments.version, arguments.test)
+        card = export(arguments.run, rows, training, out, arguments.version, others)
     else:
         pack(out)
         card = Card.model_validate_json(Card.path_of(out).read_bytes())
         card.version, card.sha256 = arguments.version, digest(out)
-        measure(card, rows, out, arguments.test)
+        measure(card, rows, out, others)
     for one in card.evaluation.values():
         print(evaluate.report(one))
     if card.robustness is not None:
         print(evaluate.report_robustness(card.robustness))
         print(evaluate.report_served(card.served))
+        if card.photographs is not None:
+            print(evaluate.report_photographs(card.photographs))
         plots.draw(card.evaluation["PublicTest"], card.robustness, out.parent)
         page.write(out)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.emotions import LABELS
 from app.model.classifier import pruned_network
 from app.vision.preprocess import INPUT_SIZE
-from training.dataset import VOTE_NAMES
+from training.dataset import VOTE_COLUMNS, VOTE_NAMES
 
 if keras.backend.backend() == "torch":
     from torch.nn.functional import batch_norm, conv2d, max_pool2d
@@ -227,6 +227,21 @@ def channels(plain: keras.Model) -> dict[str, tuple[int, int]]:
     """For each layer of a served network: the number of channels that can change an answer, and of all channels."""
     alive = {layer.name: layer.bias.shape[0] for layer in pruned_network(plain).layers if layer.weights}
     return {layer.name: (alive[layer.name], layer.bias.shape[0]) for layer in plain.layers if layer.weights}
+
+
+def mix_heads(network: keras.Model, crowd: float) -> None:
+    """Move the logits `expression` towards the logits `votes` of the same labels, in place.
+
+    Args:
+        network: in one of its two forms with both heads, which are linear.
+        crowd: share of the votes' logits; 0 changes nothing.
+    """
+    votes = network.get_layer("votes").get_weights()
+    mixed = [
+        (1 - crowd) * own + crowd * theirs[..., VOTE_COLUMNS]
+        for own, theirs in zip(network.get_layer("expression").get_weights(), votes, strict=True)
+    ]
+    network.get_layer("expression").set_weights(mixed)
 
 
 def fold(network: keras.Model, temperature: float = 1.0) -> keras.Model:

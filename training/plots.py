@@ -35,19 +35,28 @@ def confusion(figures: Figures) -> Figure:
     axes.set_xticks(range(len(LABELS)), LABELS, rotation=35, ha="right")
     axes.set_yticks(range(len(LABELS)), LABELS)
     axes.set_xlabel("answer")
-    axes.set_ylabel("label of the data")
+    axes.set_ylabel("crowd's top vote" if figures.truth == "crowd" else "label of the data")
     axes.set_title(f"{figures.data}: {figures.count} faces, accuracy {100 * figures.accuracy:.1f} %")
     return figure
 
 
 def calibration(figures: Figures) -> Figure:
-    """Accuracy over confidence; a calibrated model lies on the diagonal. The bars are shares of the faces."""
+    """Accuracy, or the crowd's share of votes, over confidence; a calibrated model lies on the diagonal.
+
+    The bars are shares of the faces.
+    """
     figure, axes = _figure(5.6, 4.6)
     confidence = [one.confidence for one in figures.calibration]
     shares = [one.count / figures.count for one in figures.calibration]
     axes.bar(confidence, shares, width=0.045, color=GREY, alpha=0.35, label="share of the faces")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-    axes.plot(confidence, [one.accuracy for one in figures.calibration], "o-", color=BLUE, label="accuracy")
+    axes.plot(
+        confidence,
+        [one.accuracy for one in figures.calibration],
+        "o-",
+        color=BLUE,
+        label="votes for it" if figures.truth == "crowd" else "accuracy",
+    )
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share")
     axes.set_title(
         f"Calibration error {100 * figures.expected_calibration_error:.1f} %"

@@ -78,6 +78,7 @@ class Flags:
         precision: `float32`, or `mixed_bfloat16`, which halves a step's time on a processor that supports it.
         kernels: number format of the finished kernels. `float32` changes nothing. `bfloat16` folds BatchNorm's scale
             into the kernels of a network for 96 px and rounds them, so that both formats have the same kernels.
+        crowd: share of the votes' logits in the finished network's logits of the labels (`network.mix_heads`).
         seed: seed of the initial weights, the order of rows and the augmentation.
     """
 
@@ -98,6 +99,7 @@ class Flags:
     average: float = 0.97
     precision: str = "float32"
     kernels: str = "float32"
+    crowd: float = 0.0
     seed: int = 1
 
 
@@ -283,6 +285,7 @@ def run(
     if training.step < flags.steps:
         return float("nan")
     averaged = training.averaged()
+    network.mix_heads(averaged, flags.crowd)
     if flags.widths == HALF:
         network.save_half_resolution(averaged, out / network.HALF_FILE)
     else:

@@ -88,7 +88,11 @@ async def emotions(backend: BackendDep) -> Emotions:
         emotion_messages={emotion.name: emotion.message for emotion in EMOTIONS},
         details=[
             EmotionDetail(
-                **emotion._asdict(),
+                name=emotion.name,
+                emoji=emotion.emoji,
+                description=emotion.description,
+                message=emotion.message,
+                colour=emotion.colour,
                 precision=figures[emotion.name].precision if figures else None,
                 recall=figures[emotion.name].recall if figures else None,
             )

@@ -17,8 +17,14 @@ function show(card, labels) {
   const sets = Object.values(card.evaluation);
   part(document, "#model").textContent = `${card.name} ${card.version}`;
   part(document, "#not-known").textContent = card.not_known;
-  for (const { data, count, accuracy, accuracy_interval_95: [low, high] } of sets) {
-    row("accuracy", `${data} (${count.toLocaleString("en")})`, accuracy, `${percent(low, 1)} to ${percent(high, 1)}`);
+  part(document, "#licence").textContent = card.licence;
+  for (const { data, truth, count, accuracy, accuracy_interval_95: [low, high] } of sets) {
+    const name = `${data} (${count.toLocaleString("en")})${truth === "crowd" ? ", by the crowd" : ""}`;
+    row("accuracy", name, accuracy, `${percent(low, 1)} to ${percent(high, 1)}`);
+  }
+  if (card.photographs) {
+    const { pictures, count, right } = card.photographs;
+    row("accuracy", `Faces of ${pictures} photographs (${count})`, right / count, "");
   }
   for (const [name, { recall, precision }] of Object.entries(sets[0].labels)) {
     row("labels", name, recall, percent(precision, 1), labels.get(name)?.colour);

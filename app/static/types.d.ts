@@ -24,6 +24,7 @@ type LiveAnswer = { frame: number; faces?: LiveFace[]; image?: Size; error?: str
 
 type Figures = {
   data: string;
+  truth: "crowd" | "labels";
   count: number;
   accuracy: number;
   accuracy_interval_95: [number, number];
@@ -31,4 +32,11 @@ type Figures = {
   calibration: { count: number; confidence: number; accuracy: number }[];
 };
 
-type Card = { name: string; version: string; not_known: string; evaluation: Record<string, Figures> };
+type Card = {
+  name: string;
+  version: string;
+  not_known: string;
+  licence: string;
+  evaluation: Record<string, Figures>;
+  photographs: { pictures: number; count: number; right: number } | null;
+};

@@ -7,7 +7,7 @@ The peers are packages of PyPI and npm that bring their weights. The first run i
 its own in a cache folder, 8 GB in all; it needs node and npm. Each answers the pictures in one process, one at a time,
 after a warm-up; `answers.py` says how. `--photos` is a folder as `bench.detection` has it, where each face also has
 `labels`: the expressions that an observer would accept, none where it is not unmistakable. `--data` is FER-2013 as
-`training.dataset` reads it: crops, so that only the classifiers are compared.
+`training.dataset` reads it: crops, so that only the classifiers are compared, by the crowd's choice if there are votes.
 """
 
 import argparse
@@ -180,7 +180,7 @@ def photographs(folder: Path, peers: Iterable[Peer], cache: Path = CACHE) -> str
 
 def crops(source: Path, peers: Iterable[Peer], cache: Path = CACHE) -> str:
     """A table of the accuracies of all peers on faces that are already cut out, in Markdown."""
-    rows = dataset.load(source)
+    rows = dataset.judged(dataset.load(source))
     lines = ["| | Accuracy |", "| --- | --- |"]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{number}.png") for number in range(len(rows))]
