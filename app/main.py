@@ -20,6 +20,7 @@ from app.http.headers import ACCEPTED_HEADERS, EXPOSED_HEADERS
 from app.http.metrics import Metrics
 from app.http.request_log import RequestLog, RequestObserver
 from app.http.server import AcceptErrors
+from app.http.slash import TrailingSlash
 from app.http.static_files import static_files
 from app.http.timeouts import BodyTimeout
 from app.http.tracing import OFF, Tracing
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         generate_unique_id_function=description.operation_id,
         telemetry=OFF if tracing is None else tracing.config,
         lifespan=lifespan,
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )
@@ -86,6 +88,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """From the innermost to the outermost."""
+    app.add_middleware(TrailingSlash)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyTimeout, seconds=settings.body_seconds)
     if settings.cors_origins:

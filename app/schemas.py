@@ -105,6 +105,12 @@ class Prediction(Face):
     timings_ms: Timings
 
 
+class NoFaces(_Answer):
+    """A picture without a face, for a client that asks for it not to be an error."""
+
+    faces: list[Face] = Field(max_length=0, description="Empty.")
+
+
 class LiveFace(Face):
     """A face that is followed from frame to frame; its probabilities are averaged over the last moments."""
 

@@ -21,7 +21,7 @@ from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
 from app.live_session import MAX_FRAME_BYTES
 from app.main import create_app
 from app.program import command_parser
-from app.settings import Settings, cannot
+from app.settings import Settings, cannot, processes_wanted
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,6 +37,10 @@ def main(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
     try:
         settings = Settings(**vars(options))
+        if (processes := processes_wanted()) not in ("", "1"):
+            sys.stderr.write(
+                f"WEB_CONCURRENCY is {processes}; the service is one process, which uses all processors.\n"
+            )
         sys.stderr.write(f"Loading the model on the {settings.engine} engine.\n")
         app = create_app(settings, load(settings))
     except (ValidationError, StartError) as error:
@@ -47,6 +51,7 @@ def main(words: Sequence[str]) -> int:
         app,
         host=settings.host,
         port=settings.port,
+        workers=1,  # Whatever WEB_CONCURRENCY says.
         loop="asyncio",  # Not whichever is installed.
         http=http_protocol(body_seconds=settings.body_seconds),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,

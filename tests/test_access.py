@@ -12,9 +12,11 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 from starlette.testclient import WebSocketDenialResponse
+from starlette.websockets import WebSocketDisconnect
 
 from app.errors import TooManyRequests
 from app.http.access import RateLimit
+from app.http.problem_details import MAX_REASON_BYTES
 from app.main import create_app
 from app.settings import Settings
 from tests.helpers import parts
@@ -31,6 +33,13 @@ def app(**settings: Any) -> FastAPI:
 def running(**settings: Any) -> Iterator[TestClient]:
     with TestClient(app(**settings)) as client:
         yield client
+
+
+def closed(client: TestClient, **options: Any) -> tuple[int, str]:
+    """How a WebSocket of a page is closed again: code and reason."""
+    with client.websocket_connect("/live", **options) as socket, pytest.raises(WebSocketDisconnect) as caught:
+        socket.receive_json()
+    return caught.value.code, caught.value.reason
 
 
 def denied(client: TestClient, **options: Any) -> tuple[int, str]:
@@ -123,11 +132,63 @@ def test_a_websocket_of_a_foreign_page_is_refused() -> None:
             "",
             "//",
         ):
-            assert denied(client, headers={"Origin": origin}) == (403, "foreign_origin")
+            code, reason = closed(client, headers={"Origin": origin})
+            assert code == 4403
+            assert "proxy_set_header Host $http_host" in reason
+            assert len(reason) <= MAX_REASON_BYTES
+        assert 'status="403"' in client.get("/metrics").text
         for origin in ("https://friend.example", "http://testserver", "https://testserver"):
             with client.websocket_connect("/live", headers={"Origin": origin}) as socket:
                 socket.send_bytes(b"no picture")
                 assert socket.receive_json()["code"] == "invalid_image"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "own"),
+    [
+        ("https://faces.example", "faces.example", True),
+        ("https://faces.example", "faces.example:443", True),
+        ("https://faces.example", "faces.example:80", True),
+        ("http://faces.example", "faces.example:80", True),
+        ("http://faces.example:8080", "faces.example:8080", True),
+        ("http://faces.example:8080", "faces.example", True),
+        ("http://Faces.example:8080", "faces.EXAMPLE", True),
+        ("http://[::1]:8080", "[::1]:8080", True),
+        ("http://[::1]:8080", "[::1]", True),
+        ("http://faces.example:8080", "faces.example:8081", False),
+        ("http://faces.example", "faces.example:8080", False),
+        ("http://faces.example", "127.0.0.1:8000", False),
+        ("http://faces.example", "faces.example.foe.example", False),
+        ("http://foe.example/faces.example", "faces.example", False),
+        ("http://faces.example", "", False),
+        ("http://faces.example", "[faces.example", False),
+        ("http://faces.example:x", "faces.example", False),
+    ],
+)
+def test_a_page_is_known_as_the_services_own_behind_a_proxy(origin: str, host: str, own: bool) -> None:
+    headers = {"Origin": origin, "Host": host}
+    with running() as client:
+        if not own:
+            assert closed(client, headers=headers)[0] == 4403
+            return
+        with client.websocket_connect("/live", headers=headers) as socket:
+            socket.send_bytes(b"no picture")
+            assert socket.receive_json()["code"] == "invalid_image"
+
+
+def test_a_page_is_told_why_it_has_no_camera() -> None:
+    page = {"Origin": "http://testserver"}
+    with running(api_keys=DIGEST, max_live=1) as client:
+        code, reason = closed(client, headers={**page}, subprotocols=["expressions", "key.wrong"])
+        assert (code, reason.partition(".")[0]) == (4401, "The API key is missing or not valid")
+        offered = ["expressions", f"key.{KEY}"]
+        with client.websocket_connect("/live", headers={**page}, subprotocols=offered) as first:
+            assert first.accepted_subprotocol == "expressions"
+            code, reason = closed(client, headers={**page}, subprotocols=offered)
+            assert (code, reason) == (
+                4503,
+                "There is no room for another camera; the most at once is 1. Try again shortly.",
+            )
 
 
 def test_no_other_origin_may_read_answers_unless_it_is_listed(portrait: bytes) -> None:

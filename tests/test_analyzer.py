@@ -135,6 +135,20 @@ async def test_the_largest_faces_that_are_sure_enough_are_answered(
     assert doubtful.face_coordinates == every[0].face_coordinates
 
 
+async def test_a_face_that_is_sure_is_at_the_top_though_a_doubtful_one_is_larger(astronaut: NDArray[np.uint8]) -> None:
+    head = astronaut[:300, 90:390]
+    large = np.repeat(np.repeat(head, 2, 0), 2, 1)
+    large[200:330] = 20  # Its eyes are covered.
+    pixels = np.full((600, 1000, 3), 128, np.uint8)
+    pixels[:, :600], pixels[150:450, 650:950] = large, head
+    async with analyzing() as analyzer:
+        answer = (await analyzer.analyze(pixels, Selection(min_detection=0))).prediction
+        (alone,) = (await analyzer.analyze(pixels)).prediction.faces
+    assert answer.faces[0].detection < 0.5 < alone.detection
+    assert answer.faces[0].face_coordinates.width > 1.5 * alone.face_coordinates.width
+    assert {name: dict(answer)[name] for name in dict(alone)} == dict(alone)
+
+
 async def test_a_picture_of_more_faces_than_may_wait_is_answered(
     astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
 ) -> None:

@@ -197,6 +197,39 @@ def test_the_size_of_each_batch_is_told() -> None:
     assert sizes == [4, 1]
 
 
+async def test_who_is_told_of_batches_and_fails_fails_that_batch_only() -> None:
+    told: list[int] = []
+
+    def tell(size: int) -> None:
+        told.append(size)
+        if len(told) == 1:
+            raise ValueError("no room for figures")
+
+    batcher: Batcher[int, int] = Batcher(Doubler(), max_batch=4, max_queued=8)
+    batcher.start(tell)
+    try:
+        with pytest.raises(ValueError, match="no room for figures"):
+            await asyncio.wait_for(batcher.submit([1]), 10)
+        assert batcher.alive
+        assert await asyncio.wait_for(batcher.submit([4]), 10) == [8]
+    finally:
+        batcher.stop()
+
+
+async def test_results_that_cannot_be_read_fail_their_batch_only() -> None:
+    def lazy(numbers: list[int]) -> Iterator[int]:
+        return (10 // number for number in numbers)
+
+    batcher: Batcher[int, int] = Batcher(lazy, max_batch=4, max_queued=8)
+    batcher.start()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(batcher.submit([1, 0]), 10)
+        assert await asyncio.wait_for(batcher.submit([5]), 10) == [2]
+    finally:
+        batcher.stop()
+
+
 async def test_stopping_finishes_what_was_admitted_and_refuses_the_rest() -> None:
     run = Doubler()
     with running(run) as batcher:
@@ -213,17 +246,27 @@ async def test_stopping_finishes_what_was_admitted_and_refuses_the_rest() -> Non
         assert (await held, await waiting) == ([0], [2])
 
 
+class Fatal(BaseException):
+    """Ends the thread that it is raised in."""
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_a_dead_thread_fails_its_callers_and_shows() -> None:
-    class Fatal(BaseException):
-        pass
+async def test_a_dead_thread_fails_its_callers_and_those_in_the_queue_and_shows() -> None:
+    busy, go = threading.Event(), threading.Event()
 
     def die(numbers: list[int]) -> list[int]:
+        busy.set()
+        assert go.wait(10)
         raise Fatal
 
-    batcher: Batcher[int, int] = Batcher(die, max_batch=4, max_queued=8)
+    batcher: Batcher[int, int] = Batcher(die, max_batch=1, max_queued=8)
     batcher.start()
-    with pytest.raises(ModelStopped):
-        await asyncio.wait_for(batcher.submit([1]), 10)
+    callers = [asyncio.create_task(batcher.submit([number])) for number in range(3)]
+    assert await asyncio.to_thread(busy.wait, 10)
+    assert batcher.queued == 2
+    go.set()
+    answers = await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), 10)
     await asyncio.to_thread(batcher.stop)
+    assert [type(answer) for answer in answers] == [ModelStopped] * 3
+    assert batcher.queued == 0
     assert not batcher.alive

@@ -1,10 +1,11 @@
-"""Who works at the same time as whom."""
+"""Who works at the same time as whom, and how much is held meanwhile."""
 
 import asyncio
 
 import pytest
 
-from app.concurrency import FairShare
+from app.concurrency import ByteBudget, FairShare
+from app.errors import Overloaded
 
 pytestmark = pytest.mark.anyio
 
@@ -78,3 +79,19 @@ async def test_who_leaves_while_waiting_takes_no_slot_and_who_fails_gives_it_bac
             raise ValueError("mine")
     async with asyncio.timeout(10), share.slot():
         pass
+
+
+async def test_bytes_of_a_body_are_given_back_however_its_request_ends() -> None:
+    budget = ByteBudget(100)
+    with budget.hold() as take:
+        take(60)
+        with budget.hold() as another, pytest.raises(Overloaded):
+            another(41)
+        with budget.hold() as another:
+            another(40)
+    with pytest.raises(Overloaded), budget.hold() as take:  # noqa: PT012 - the last of three takes fails.
+        take(30)
+        take(70)
+        take(1)
+    with budget.hold() as take:
+        take(100)

@@ -20,7 +20,7 @@ from app.main import create_app
 from app.model import backend
 from app.model.card import LICENCE, Card, read_card
 from app.model.classifier import Classifier
-from app.routers import live, uploads
+from app.routers import json_pictures, live, multipart
 from app.settings import Settings
 from app.use_policy import NOTICE, USE_POLICY
 from app.vision import image_guard
@@ -149,7 +149,8 @@ def test_the_capacity_is_what_was_measured() -> None:
 def test_the_limits_that_are_no_settings_are_the_codes() -> None:
     (section,) = re.findall(r"## Limits\n(.*?)\n## ", API, re.DOTALL)
     for limit, value in {
-        "Parts of a multipart body": f"{uploads.MAX_FIELDS:,}",
+        "Parts of a multipart body": f"{multipart.MAX_PARTS:,}",
+        "JSON besides its texts": f"{json_pictures.MAX_STRUCTURE_BYTES // 2**10} KiB",
         "Segments, chunks, blocks of a file": f"{image_guard.MAX_PARTS:,}",
         "Scans of a JPEG": str(image_guard.MAX_SCANS),
         "Bytes of a frame on `/live`": f"{live_session.MAX_FRAME_BYTES // 2**20} MiB",

@@ -58,7 +58,7 @@ def test_want_of_memory_is_no_failure_of_the_service(
     batch = client.post("/predict/batch", files=[("files", portrait)]).json()
     assert batch["results"][0]["code"] == "overloaded"
     monkeypatch.undo()
-    monkeypatch.setattr("app.routers.uploads.MultiPartParser", exhausted)
+    monkeypatch.setattr("app.routers.multipart.parts", exhausted)
     assert client.post("/predict", files={"file": portrait}).status_code == 503
     monkeypatch.undo()
     assert client.post("/predict", files={"file": portrait}).status_code == 200
@@ -105,6 +105,12 @@ def test_a_full_service_refuses_before_it_reads_the_body(client: TestClient) -> 
             answer = client.post(path, content=b"not looked at")
             assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert client.post("/predict", content=b"looked at").status_code == 400
+
+
+def test_a_length_of_thousands_of_digits_is_too_large(client: TestClient) -> None:
+    """Uvicorn refuses it itself; other servers may not."""
+    answer = client.post("/predict", content=b"x", headers={"Content-Length": "9" * 4400})
+    assert (answer.status_code, answer.json()["code"]) == (413, "file_too_large")
 
 
 @pytest.mark.anyio

@@ -29,7 +29,7 @@ from app.vision.detector import FaceDetector
 from bench.hostile import flood
 from bench.live import camera, frames
 from bench.server import free_port
-from tests.helpers import ROOT, encoded, parts, serving, wait_until_ready
+from tests.helpers import ROOT, encoded, group, parts, serving, wait_until_ready
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,26 @@ def test_the_first_frame_is_answered_as_predict_does(service: str, pictures: lis
     assert probabilities == pytest.approx(expected[0].pop("probabilities"), abs=1e-3)
     assert face.pop("confidence") == pytest.approx(expected[0].pop("confidence"), abs=1e-3)
     assert face == expected[0]
+
+
+def test_a_person_who_enters_is_found_beside_one_who_stays(
+    service: str, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
+) -> None:
+    both = group(astronaut, hopper)
+    alone = both.copy()
+    alone[:, 540:] = 90
+    with opened(service) as live:
+        live.send(encoded(alone, "JPEG"))
+        (first,) = answer(live)["faces"]
+        deadline = time.monotonic() + 20
+        faces: list[dict[str, Any]] = []
+        while len(faces) < 2:
+            assert time.monotonic() < deadline
+            live.send(encoded(both, "JPEG"))
+            faces = answer(live)["faces"]
+        assert {face["id"]: face["face_coordinates"]["x"] > 540 for face in faces} == {first["id"]: False, 2: True}
+        live.send(encoded(alone, "JPEG"))
+        assert [face["id"] for face in answer(live)["faces"]] == [first["id"]]
 
 
 def test_the_newest_frame_wins(service: str, pictures: list[bytes]) -> None:

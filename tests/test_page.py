@@ -584,7 +584,7 @@ def test_camera_waits_for_a_place(page: Page, classifier: Classifier) -> None:
         with connect(f"{url.replace('http', 'ws', 1)}/live", close_timeout=2):
             page.goto(url)
             page.get_by_role("button", name="Use the camera").click()
-            expect(page.locator("#camera .status")).to_contain_text("has no room for another camera")
+            expect(page.locator("#camera .status")).to_contain_text("There is no room for another camera")
         expect(page.locator("#camera .faces > li")).to_have_count(1)
         page.goto("about:blank")
 

@@ -44,6 +44,11 @@ def until_closed(connection: socket.socket) -> bytes:
     return received
 
 
+def posted(path: bytes, body: bytes, headers: bytes = b"") -> bytes:
+    length = b"Content-Length: %d\r\n" % len(body)
+    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + headers + length + b"\r\n" + body
+
+
 @pytest.mark.parametrize(
     "opening",
     [
@@ -55,13 +60,33 @@ def until_closed(connection: socket.socket) -> bytes:
         OPENING.replace(b"GET", b"POST") + b"\r\n",
         OPENING.replace(b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 12") + b"\r\n",
         OPENING.replace(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"") + b"\r\n",
-        OPENING + b"Origin: http://[x\r\n\r\n",
     ],
 )
 def test_an_opening_that_is_refused_is_answered_and_closed(served: Server, opening: bytes) -> None:
     with connected(served.url) as connection:
         connection.sendall(opening)
         assert until_closed(connection).startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", posted(b"/predict", b"no picture")])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_no_deadline_of_earlier_requests_ends_a_websocket(portrait: bytes, before: bytes, at_once: bool) -> None:
+    app = create_app(Settings(), parts())
+    with serving(app, head_seconds=0.4, body_seconds=0.4) as url, connected(url) as connection:
+        connection.sendall(before)
+        if not at_once:
+            time.sleep(0.2)
+        connection.sendall(OPENING + b"\r\n")
+        for _ in range(4):
+            time.sleep(0.4)
+            connection.sendall(b"\x82\x81\0\0\0\0a")
+        received = b""
+        while b'"frame":4' not in received:
+            part = connection.recv(65536)
+            assert part
+            received += part
+        assert b"HTTP/1.1 101" in received
 
 
 def test_a_body_of_tiny_chunks_is_refused(served: Server, portrait: bytes) -> None:
@@ -102,11 +127,6 @@ def test_a_target_with_its_host_is_answered(served: Server, target: bytes) -> No
     with connected(served.url) as connection:
         connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert until_closed(connection).startswith(b"HTTP/1.1 200")
-
-
-def posted(path: bytes, body: bytes, headers: bytes = b"") -> bytes:
-    length = b"Content-Length: %d\r\n" % len(body)
-    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + headers + length + b"\r\n" + body
 
 
 def test_a_client_that_has_sent_everything_may_say_so(served: Server, portrait: bytes) -> None:

@@ -282,6 +282,90 @@ def test_pictures_are_taken_as_json(http: httpx2.Client, portrait: bytes) -> Non
     check_problem(http.post("/predict", json={"image": "A" * 29_000_000}), 413, "file_too_large")
 
 
+def test_files_of_a_field_with_indices_are_one_batch(http: httpx2.Client, portrait: bytes) -> None:
+    files = [(f"files[{number}]", (f"{number}.jpg", portrait)) for number in range(3)]
+    results = http.post("/predict/batch", files=files).json()["results"]
+    assert [(result["filename"], result["emotion"]) for result in results] == [(f"{n}.jpg", "happy") for n in range(3)]
+    assert http.post("/predict", files={"file[0]": portrait}).json()["emotion"] == "happy"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "status", "words"),
+    [
+        ("/predict", "", 400, "The body is a form, but its Content-Type is missing. A form has the Content-Type multi"),
+        ("/predict", "image/jpeg", 400, "The body is a form, but its Content-Type is image/jpeg."),
+        ("/predict", "multipart/form-data boundary=b", 400, "A semicolon is missing in the Content-Type."),
+        ("/predict/batch", "multipart/form-data boundary=b", 400, "A semicolon is missing in the Content-Type."),
+        ("/predict/batch", "image/jpeg", 422, "A form has the Content-Type multipart/form-data; boundary=..."),
+        ("/predict", "multipart/form-data", 400, "names its boundary"),
+    ],
+)
+def test_a_form_of_another_type_is_refused_with_a_hint(
+    http: httpx2.Client, portrait: bytes, path: str, kind: str, status: int, words: str
+) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + portrait + b"\r\n--b--\r\n"
+    answer = http.post(path, content=body, headers={"Content-Type": kind} if kind else {})
+    code = "malformed_body" if status == 400 else "invalid_request"
+    assert words in check_problem(answer, status, code)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "hint"),
+    [
+        ("/predict", "min_detecton=0.9", "min_detecton: There is no such parameter; there is min_detection."),
+        ("/predict/batch", "limt=1", "limt: There is no such parameter; there is limit."),
+        ("/predict/annotated", "limits=1", "limits: There is no such parameter; there is limit."),
+        ("/explain", "lable=sad&limit=1", "lable: There is no such parameter; there is label."),
+        ("/predict", "width=3", "width: There is no such parameter; there is limit, min_detection, no_face."),
+    ],
+)
+def test_a_parameter_that_is_not_there_is_refused_with_the_nearest_name(
+    http: httpx2.Client, portrait: bytes, path: str, query: str, hint: str
+) -> None:
+    body = check_problem(http.post(f"{path}?{query}", content=portrait), 422, "invalid_request")
+    assert body["detail"] == hint
+    assert [error["loc"] for error in body["errors"]] == [["query", query.partition("=")[0]]]
+
+
+def test_no_face_is_an_answer_where_it_is_asked_for(http: httpx2.Client, portrait: bytes) -> None:
+    blank = encoded(np.full((300, 400, 3), 200, np.uint8))
+    answer = http.post("/predict", params={"no_face": "ok"}, content=blank)
+    assert (answer.status_code, answer.json()) == (200, {"faces": []})
+    check_problem(http.post("/predict", params={"no_face": "error"}, content=blank), 400, "no_face")
+    check_problem(http.post("/predict", params={"no_face": "maybe"}, content=blank), 422, "invalid_request")
+    check_problem(http.post("/predict", params={"no_face": "ok"}, content=b"none"), 400, "invalid_image")
+    same = http.post("/predict", params={"no_face": "ok"}, content=portrait).json()
+    assert same["faces"] == predict(http, portrait)["faces"]
+
+
+def test_a_slash_at_the_end_changes_nothing(http: httpx2.Client, portrait: bytes) -> None:
+    assert http.post("/predict/", content=portrait).json()["emotion"] == "happy"
+    assert http.post("/predict/batch/", files=[("files", portrait)]).status_code == 200
+    for path in ("/livez", "/emotions", "/docs", "/static/page.js"):
+        assert http.get(f"{path}/").content == http.get(path).content
+    for path in ("/nothing/", "/static/", "//"):
+        assert http.get(path).status_code in (200, 404)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/html", "text/html"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+        ("text/html;q=0", "application/json"),
+        ("text/html;q=0, */*", "application/json"),
+        ("application/json, text/html;q=0.5", "application/json"),
+        ("text/html;q=0.9, application/json;q=0.5", "text/html"),
+        ("*/*", "application/json"),
+        ("text/*", "application/json"),
+    ],
+)
+def test_who_prefers_the_page_gets_it(http: httpx2.Client, accept: str, kind: str) -> None:
+    answer = http.get("/", headers={"Accept": accept})
+    assert answer.headers["content-type"].partition(";")[0] == kind
+    assert answer.headers["vary"] == "Accept"
+
+
 def test_a_refused_form_names_what_was_received(http: httpx2.Client) -> None:
     answer = http.post("/predict", files={"picture": b"x", "mask": b"y"})
     assert 'received: "picture", "mask"' in check_problem(answer, 422, "invalid_request")["detail"]

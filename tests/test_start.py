@@ -142,6 +142,23 @@ def test_an_unknown_setting_is_refused_in_one_line() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("wanted", "lines"), [("3", 1), ("auto", 1), ("", 0), ("1", 0)])
+def test_it_is_one_process_however_many_a_host_asks_for(wanted: str, lines: int, tmp_path: Path) -> None:
+    port = free_port()
+    environment = os.environ | {"EMOTION_ENGINE": "litert", "EMOTION_PORT": str(port), "WEB_CONCURRENCY": wanted}
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=environment, stderr=output)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        assert Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text() == ""
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+    assert sum("WEB_CONCURRENCY" in line for line in log.read_text().splitlines()) == lines
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [(), ("serve",)])
 def test_the_command_line_comes_before_the_environment(command: tuple[str, ...]) -> None:
     port = free_port()

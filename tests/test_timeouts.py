@@ -139,6 +139,25 @@ def test_a_slow_answer_is_not_cut_off(portrait: bytes, held: Held) -> None:
         assert httpx2.post(f"{url}/predict", content=portrait, timeout=60).status_code == 200
 
 
+@pytest.mark.parametrize("path", [b"/predict", b"/predict/batch", b"/nothing", b"/livez"])
+def test_an_answer_before_the_end_of_a_body_is_not_lost(path: bytes) -> None:
+    """The client reads once it has sent everything, and the connection is closed then, as nginx does it by default."""
+    limits = Settings(max_file_bytes=1000, max_request_bytes=1000)
+    with serving(create_app(limits, parts())) as url, connected(url) as connection:
+        kind = b"Connection: close\r\nContent-Type: application/json\r\nContent-Length: 30000000\r\n\r\n"
+        connection.sendall(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + kind)
+        for _ in range(30):
+            connection.sendall(bytes(1_000_000))
+            time.sleep(0.01)
+        assert status(connection) in (404, 405, 413)
+
+
+def test_an_answer_before_the_end_of_a_body_can_be_read_at_once() -> None:
+    with serving(create_app(Settings(max_file_bytes=1000), parts())) as url, connected(url) as connection:
+        connection.sendall(POST + b"Connection: close\r\nContent-Length: 1000000\r\n\r\nsome of it")
+        assert status(connection) == 413
+
+
 def in_flight(app: FastAPI) -> int:
     count: int = app.state.admission.in_flight
     return count

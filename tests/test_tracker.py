@@ -27,6 +27,14 @@ def test_two_faces_side_by_side_never_share_a_number() -> None:
     assert [track.id for track in tracks.follow([(near, SAD), (moved(LEFT, 5), HAPPY)], 0.1)] == [2, 1]
 
 
+@pytest.mark.parametrize(("x", "number"), [(42, 1), (45, 2)])
+def test_a_box_is_the_same_face_from_an_overlap_of_three_tenths_on(x: int, number: int) -> None:
+    """Boxes of 80 pixels, moved by 42 and 45, overlap by 0.31 and 0.28."""
+    tracks = Tracker()
+    tracks.follow([(LEFT, HAPPY)], 0)
+    assert [track.id for track in tracks.follow([(moved(LEFT, x), HAPPY)], 0.1)] == [number]
+
+
 def test_a_face_that_is_missed_for_a_moment_keeps_its_number_and_one_that_left_does_not() -> None:
     tracks = Tracker()
     tracks.follow([(LEFT, HAPPY)], 0)

@@ -4,6 +4,7 @@ import gc
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx2
@@ -75,13 +76,9 @@ async def test_a_hostile_body_does_not_stall_the_others(name: str) -> None:
 
     headers = [(b"content-type", b"multipart/form-data; boundary=b")]
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    limit = 64 * 2**20
-
-    stream = uploads._limited(request, limit, ServiceError, lambda count: None)
-    try:
-        await uploads._multipart_files(request, "file", stream, limit)
-    except ServiceError:
-        costs.append(time.thread_time() - since)
+    with suppress(ServiceError):
+        await uploads._read_one(request, Settings(max_file_bytes=64 * 2**20), lambda count: None)
+    costs.append(time.thread_time() - since)
     assert max(costs) < 0.1
 
 

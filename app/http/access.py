@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Security, WebSocket
 from fastapi.security import APIKeyHeader
@@ -20,6 +21,9 @@ KEY_PROTOCOL = "key."
 
 MAX_CLIENTS = 10_000
 """Most clients that are remembered; the one that has been idle longest is forgotten first."""
+
+DEFAULT_PORTS = (80, 443)
+"""Ports that browsers leave out of an origin and of `Host`."""
 
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 
@@ -73,14 +77,31 @@ class SocketAccess:
         Raises:
             ForeignOrigin, KeyRequired, TooManyRequests.
         """
-        origin = socket.headers.get("origin")
-        own = origin is None or origin.partition("://")[2] == socket.headers.get("host", "")
-        if not (own or origin in self._origins):
-            raise ForeignOrigin("Pages of this origin may not open a WebSocket here.")
         offered = socket.scope.get("subprotocols", [])
         socket.scope["subprotocols"] = [name for name in offered if not name.startswith(KEY_PROTOCOL)]
+        origin = socket.headers.get("origin")
+        if not (origin is None or origin in self._origins or _is_own(origin, socket.headers.get("host", ""))):
+            raise ForeignOrigin(
+                "Not the service's own page, or a proxy hides its address: "
+                "it must pass on Host (nginx: proxy_set_header Host $http_host)."
+            )
         keys = [name.removeprefix(KEY_PROTOCOL) for name in offered if name.startswith(KEY_PROTOCOL)]
         self._keys.check(socket, socket.headers.get("x-api-key") or next(iter(keys), None))
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """Whether a page came from the host that it asks, whose port proxies may have left out."""
+    try:
+        page, asked = urlsplit(origin), urlsplit(f"//{host}")
+        ports = (None, *DEFAULT_PORTS, page.port)
+        return bool(page.hostname) and page.hostname == asked.hostname and asked.port in ports
+    except ValueError:  # No addresses.
+        return False
+
+
+async def accept(socket: WebSocket) -> None:
+    """Open a WebSocket with the first subprotocol that its page offers; browsers require one of theirs."""
+    await socket.accept(next(iter(socket.scope["subprotocols"]), None))
 
 
 class RateLimit:

@@ -10,11 +10,15 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.websockets import WebSocket
 
 from app.errors import InvalidRequest, KeyRequired, MalformedBody, OutOfMemory, ServiceError, TooSlow
+from app.http.access import accept
 from app.http.headers import ANSWER_HEADERS
-from app.http.request_log import note_refusal
+from app.http.request_log import PRIVATE_CODE, note_refusal
 from app.schemas import FieldError, Problem
 
 MEDIA_TYPE = "application/problem+json"
+
+MAX_REASON_BYTES = 123
+"""Longest reason of a WebSocket's end, in bytes."""
 
 SCHEMAS = "#/components/schemas/"
 """Where the description has the types of answers; `app/http/description.py` puts `Problem` there."""
@@ -77,13 +81,24 @@ def _problem(
 
 
 async def _service_error(connection: HTTPConnection, error: Exception) -> Response | None:
-    """Answers a request, or refuses the opening of a WebSocket, where a server may be able to send a code alone."""
+    """Answers a request, or refuses the opening of a WebSocket, where a server may be able to send a code alone.
+
+    A page cannot read why an opening is refused, so its WebSocket is opened and closed with the reason.
+    """
     assert isinstance(error, ServiceError)
     response = _problem(connection.state.request_id, error, str(error))
+    if isinstance(connection, WebSocket) and "origin" in connection.headers:
+        await accept(connection)
+        await connection.close(PRIVATE_CODE + error.status, _reason(error))
+        return None
     if isinstance(connection, WebSocket) and "websocket.http.response" not in connection.scope.get("extensions", {}):
         await connection.close(1008, error.title)
         return None
     return response
+
+
+def _reason(error: ServiceError) -> str:
+    return str(error).encode()[:MAX_REASON_BYTES].decode(errors="ignore")
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

@@ -36,6 +36,9 @@ CLIENT_CLOSED = 499
 SWITCHED = 101
 """Status of a WebSocket that was opened."""
 
+PRIVATE_CODE = 4000
+"""What is added to a status to close a WebSocket with it (RFC 6455, 7.4.2)."""
+
 MAX_PICTURES = 64
 """Pictures described one by one in a line; a WebSocket sends any number of them in one request."""
 
@@ -157,6 +160,8 @@ class RequestLog:
                 status = SWITCHED
             elif message["type"] == "websocket.close" and status == CLIENT_CLOSED:
                 status = 403  # Closed before it was opened.
+            elif message["type"] == "websocket.close" and message.get("code", 0) > PRIVATE_CODE:
+                status = message["code"] - PRIVATE_CODE
             await send(message)
 
         try:

@@ -112,31 +112,7 @@ def _checked(request: h11.Request) -> h11.Request:
     return request
 
 
-class _Paced:
-    """Pauses a connection after each expensive read, so that other connections get their turn."""
-
-    transport: Transport
-    loop: asyncio.AbstractEventLoop
-    _resting: asyncio.TimerHandle | None = None
-
-    def _pace(self, started: float) -> None:
-        """Pause reading if the read was long. Args: `started` is the thread's processor time before the read."""
-        spent = time.thread_time() - started
-        if spent > LONG_READ and self._resting is None and not self.transport.is_closing():
-            self.transport.pause_reading()
-            self._resting = self.loop.call_later(REST * spent, self._rested)
-
-    def _rested(self) -> None:
-        self._resting = None
-        if not self.transport.is_closing() and self._may_read():
-            self.transport.resume_reading()
-
-    def _may_read(self) -> bool:
-        """Whether no other reason stops the connection from reading."""
-        raise NotImplementedError
-
-
-class HttpProtocol(_Paced, H11Protocol):
+class HttpProtocol(H11Protocol):
     """Uvicorn's HTTP/1.1 with deadlines that `BodyTimeout` cannot set: for heads, bodies of refused requests, and
     unread answers.
     """
@@ -169,11 +145,9 @@ class HttpProtocol(_Paced, H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        started = time.thread_time()
         super().data_received(data)
         self._watch()
         self._watch_sending()
-        self._pace(started)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether the connection stays open: only to answer a request that is complete."""
@@ -214,14 +188,11 @@ class HttpProtocol(_Paced, H11Protocol):
         self.transport.pause_reading()
         self.loop.call_later(REFUSED_SECONDS, self.transport.close)
 
-    def _may_read(self) -> bool:
-        return not (self.flow.read_paused or self._refused)
-
     def _watch(self) -> None:
         """Set one deadline for each head and each body, regardless of the number of pieces."""
         state = self.conn.their_state
         awaited = self.cycle if state is h11.SEND_BODY else state if self.conn.trailing_data[0] else None
-        if state not in (h11.SEND_BODY, h11.IDLE) or awaited is None:
+        if state not in (h11.SEND_BODY, h11.IDLE) or awaited is None or self._handed_over():
             self._disarm()
         elif self._timer is None or awaited is not self._awaited:
             self._arm(self.head_seconds if state is h11.IDLE else self.head_seconds + self.body_seconds)
@@ -230,7 +201,7 @@ class HttpProtocol(_Paced, H11Protocol):
     def _watch_sending(self) -> None:
         """Set a deadline for the unread bytes of this client, and enforce the limit on those of all clients."""
         left = self.transport.get_write_buffer_size()
-        if not left:
+        if not left or self._handed_over():
             self._sent()
             return
         if self._sending is None:
@@ -238,6 +209,10 @@ class HttpProtocol(_Paced, H11Protocol):
         self.unsent[self] = left
         while sum(self.unsent.values()) > self.max_unsent:
             next(iter(self.unsent))._give_up_sending()
+
+    def _handed_over(self) -> bool:
+        """Whether the connection has become a WebSocket, for which the deadlines of its requests do not hold."""
+        return self.transport.get_protocol() is not self
 
     def _give_up_sending(self) -> None:
         slow = self.transport.get_write_buffer_size() > 0
@@ -318,11 +293,12 @@ def _raised_limit() -> int:
     return max(limit, soft)
 
 
-class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Uvicorn's WebSocket with limits on clients that neither read nor hang up, and on tiny frames."""
 
     _pieces = _Pieces()
     _aborting: asyncio.TimerHandle | None = None
+    _resting: asyncio.TimerHandle | None = None
     _refused = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -347,7 +323,7 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
             self.transport.close()
         if self.transport.is_closing():
             self._abort_later()
-        self._pace(started)
+        self._pace(time.thread_time() - started)
 
     def handle_text(self, event: Frame) -> None:
         self._pieces = _Pieces()
@@ -397,6 +373,21 @@ class WebSocketProtocol(_Paced, WebSocketsSansIOProtocol):
 
     def _may_read(self) -> bool:
         return self.writable.is_set() and not (self.read_paused or self._refused) and self._resting is None
+
+    def _pace(self, spent: float) -> None:
+        """Rest after a read that took long, so that other connections get their turn.
+
+        Args:
+            spent: the read's processor time, in seconds.
+        """
+        if spent > LONG_READ and self._resting is None and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self._resting = self.loop.call_later(REST * spent, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        if not self.transport.is_closing() and self._may_read():
+            self.transport.resume_reading()
 
     def _abort_later(self) -> None:
         if self._aborting is None:

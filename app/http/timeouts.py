@@ -1,6 +1,7 @@
 """Sets a deadline for the body of a request, and cancels the work of a request when its client hangs up."""
 
 import asyncio
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,7 +11,11 @@ BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class BodyTimeout:
-    """Refuses a body that is not complete by an absolute deadline, and cancels the work of a client that hangs up."""
+    """Refuses a body that is not complete by an absolute deadline, and cancels the work of a client that hangs up.
+
+    An answer that is ready before the body ends only after it, or at the deadline. Were the connection closed with the
+    rest of the body unread, its reset could overtake the answer, and a proxy would report a failure instead.
+    """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
         """Args: `seconds` is the time limit for the whole body, from the request's start."""
@@ -24,6 +29,7 @@ class BodyTimeout:
         deadline = asyncio.get_running_loop().time() + self._seconds
         work = asyncio.current_task()
         assert work is not None
+        expects = any(name == b"expect" for name, _ in scope["headers"])  # The body is sent only once it is asked for.
         gone = asyncio.Event()
         watch: asyncio.Task[None] | None = None
         dropped = False
@@ -46,6 +52,17 @@ class BodyTimeout:
                 watch = asyncio.create_task(hang_up())
             return message
 
+        async def send_after_body(message: Message) -> None:
+            ends = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if ends and watch is None and not gone.is_set() and not expects:
+                await send({**message, "more_body": True})
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(deadline):
+                        while (await receive()).get("more_body", False):
+                            pass
+                message = {"type": "http.response.body"}
+            await send(message)
+
         async def hang_up() -> None:
             nonlocal dropped
             while (await receive())["type"] != "http.disconnect":
@@ -54,7 +71,7 @@ class BodyTimeout:
             dropped = work.cancel()
 
         try:
-            await self._app(scope, receive_in_time, send)
+            await self._app(scope, receive_in_time, send_after_body)
         except asyncio.CancelledError:
             if not dropped or work.cancelling() > 1:
                 raise

@@ -26,8 +26,6 @@ _HANG_CHECK_SECONDS = 1.0
 class Results(Protocol[Output_co]):
     """A list, or the rows of an array."""
 
-    def __len__(self) -> int: ...
-
     def __iter__(self) -> Iterator[Output_co]: ...
 
 
@@ -137,8 +135,6 @@ class Batcher(Generic[Item, Result]):
                         return
                 items, futures = self._take()
                 if items:
-                    if self._on_batch is not None:
-                        self._on_batch(len(items))
                     self._deliver(items, futures)
         finally:
             with self._change:
@@ -162,10 +158,12 @@ class Batcher(Generic[Item, Result]):
         return items, futures
 
     def _deliver(self, items: list[Item], futures: Sequence[Future[Result]]) -> None:
-        """Run a batch and set each future's result; if the batch raises, set its exception on all of them."""
+        """Run a batch and set each future's result; or the exception that the batch or `on_batch` raises."""
         self._called = time.monotonic()
         try:
-            results = self._run(items)
+            if self._on_batch is not None:
+                self._on_batch(len(items))
+            results = list(self._run(items))
             if len(results) != len(items):
                 raise RuntimeError(f"{len(items)} items gave {len(results)} results")
         except Exception as error:  # noqa: BLE001 - callers get their batch's exception; it must not end the thread

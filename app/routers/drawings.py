@@ -7,13 +7,15 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from app import errors
 from app.emotions import LABELS
+from app.http.accept import Accept
 from app.http.problem_details import responses
+from app.http.query import known_parameters
 from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS, SelectionDep
 from app.routers.uploads import ONE_FILE_BODY, OneFile
 from app.vision.drawing import FileFormat
 from app.vision.geometry import Point
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["pictures"], dependencies=[Depends(known_parameters)])
 
 Label = StrEnum("Label", [(name, name) for name in LABELS])  # type: ignore[misc]
 
@@ -21,25 +23,14 @@ _MEDIA_TYPES: dict[FileFormat, str] = {form: f"image/{form.lower()}" for form in
 
 
 def accepted_format(accept: str) -> FileFormat:
-    """The picture format that an `Accept` header prefers (RFC 9110, 12.5.1); JPEG without a preference.
+    """The picture format that an `Accept` header prefers; JPEG without a preference.
 
     Raises:
         NotAcceptable: the header accepts neither JPEG nor PNG.
     """
-    weights: dict[str, float] = {}
-    for entry in accept.split(","):
-        media_type, *parameters = (part.strip().lower() for part in entry.split(";"))
-        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        weights[media_type] = float(quality) if quality.replace(".", "", 1).isdecimal() else 0.0
-    if not accept.strip():
-        weights = {"*/*": 1.0}
-
-    def weight(form: FileFormat) -> float:
-        ranges = (_MEDIA_TYPES[form], "image/*", "*/*")
-        return next((weights[one] for one in ranges if one in weights), 0.0)
-
-    best = max(_MEDIA_TYPES, key=weight)
-    if not weight(best):
+    accepted = Accept(accept)
+    best = max(_MEDIA_TYPES, key=lambda form: accepted.weight(_MEDIA_TYPES[form]))
+    if not accepted.weight(_MEDIA_TYPES[best]):
         raise errors.NotAcceptable("The picture comes as image/jpeg or image/png.")
     return best
 

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from app import __version__
 from app.emotions import EMOTIONS, LABELS
 from app.errors import ModelStopped
+from app.http.accept import Accept
 from app.http.description import LLMS
 from app.http.headers import INLINE_STYLES
 from app.http.metrics import CONTENT_TYPE
@@ -33,7 +34,7 @@ monitoring = APIRouter(tags=["info"])
 @public.get("/", summary="Name and version", response_model=Service, responses={200: {"content": {"text/html": {}}}})
 async def root(response: Response, accept: Annotated[str, Header()] = "") -> Service | FileResponse:
     """Name, version and where to go from here; a browser gets the demo page."""
-    if "text/html" in accept:
+    if Accept(accept).prefers_page():
         return FileResponse(_PAGE, headers={"Vary": "Accept"})
     response.headers["Vary"] = "Accept"
     return Service(name="Facial expression service", version=__version__, docs="/docs", health="/health")

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from app.errors import Overloaded
+from app.http.access import accept
 from app.live_session import MAX_FRAME_BYTES, LiveSession
 from app.routers.dependencies import AdmissionDep, AnalyzerDep, LiveSessionsDep, SettingsDep
 
@@ -33,9 +34,11 @@ async def live(
 ) -> None:
     """Answer the newest frame of a camera, again and again; older frames are skipped."""
     if sessions.locked():
-        raise Overloaded(f"{settings.max_live} cameras are connected, the most at once; try again shortly.")
+        raise Overloaded(
+            f"There is no room for another camera; the most at once is {settings.max_live}. Try again shortly."
+        )
     async with sessions:
-        await socket.accept(next(iter(socket.scope["subprotocols"]), None))  # Browsers require one of theirs.
+        await accept(socket)
         session = LiveSession(analyzer, admission)
         with suppress(WebSocketDisconnect):
             seconds = settings.live_seconds

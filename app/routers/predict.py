@@ -1,7 +1,8 @@
 """Serves `/predict` and `/predict/batch`, which answer pictures with expressions."""
 
 import asyncio
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 
@@ -9,10 +10,11 @@ from app import errors
 from app.analyzer import EVERY_FACE, Analyzer, Selection
 from app.concurrency import FairShare
 from app.http.problem_details import responses
+from app.http.query import known_parameters
 from app.routers.uploads import MANY_FILES_BODY, ONE_FILE_BODY, ManyFiles, OneFile, UploadedFile
-from app.schemas import Batch, FileError, FilePrediction, Prediction
+from app.schemas import Batch, FileError, FilePrediction, NoFaces, Prediction
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=["predict"], dependencies=[Depends(known_parameters)])
 
 COMMON_ERRORS = (
     errors.MalformedBody,
@@ -42,6 +44,11 @@ async def _selection(
 
 SelectionDep = Annotated[Selection, Depends(_selection)]
 
+NoFaceDep = Annotated[
+    Literal["error", "ok"],
+    Query(description="What a picture without a face gets: an error, or `ok`, which is 200 with `faces` empty."),
+]
+
 
 @router.post(
     "/predict",
@@ -49,13 +56,15 @@ SelectionDep = Annotated[Selection, Depends(_selection)]
     openapi_extra=ONE_FILE_BODY,
     responses=responses(*PICTURE_ERRORS, *COMMON_ERRORS),
 )
-async def predict(upload: OneFile, selection: SelectionDep) -> Prediction:
+async def predict(upload: OneFile, selection: SelectionDep, no_face: NoFaceDep = "error") -> Prediction | NoFaces:
     """Find the faces of one picture and the expression that each shows.
 
     The top level describes the largest face whose `detection` is at least a half; `faces` holds every face, largest
     first.
     """
-    return (await upload.analyzer.analyze(upload.file.data, selection)).prediction
+    with suppress(*([errors.NoFace] if no_face == "ok" else [])):
+        return (await upload.analyzer.analyze(upload.file.data, selection)).prediction
+    return NoFaces(faces=[])
 
 
 @router.post(

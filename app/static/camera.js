@@ -163,7 +163,7 @@ export class Camera {
     socket.addEventListener("message", ({ data }) => socket === this.#socket && this.#answer(JSON.parse(data)));
     socket.addEventListener("close", ({ reason }) => {
       if (socket !== this.#socket) return; // It was closed here.
-      this.#lost(reason || "The service cannot be reached, or has no room for another camera.");
+      this.#lost(reason || "The service cannot be reached, or a proxy on the way passes on no WebSockets.");
     });
   }
 
