@@ -24,7 +24,7 @@ from app.http.static_files import static_files
 from app.http.timeouts import BodyTimeout
 from app.http.tracing import OFF, Tracing
 from app.routers import drawings, info, live, predict
-from app.settings import Settings
+from app.settings import MOST_PIXELS, Settings
 
 _LOG = logging.getLogger("uvicorn.error")
 
@@ -53,6 +53,11 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             metrics.watch(about, lambda: backend.queued, lambda: admission.in_flight, LABELS)
             if settings.engine == "litert" and "engine" not in settings.model_fields_set:
                 _LOG.info("TensorFlow is not installed: the litert engine answers, with the model's int8 variant.")
+            if settings.max_pixels < MOST_PIXELS and "max_pixels" not in settings.model_fields_set:
+                _LOG.info(
+                    "Memory is limited: pictures of up to %.3g megapixels are taken, or of EMOTION_MAX_PIXELS.",
+                    settings.max_pixels / 1e6,
+                )
             if not settings.api_keys:
                 _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
             with request_log.writing():
