@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, errors
@@ -48,6 +49,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(AcceptErrors())
         async with running(settings, parts, RequestObserver(metrics, tracing)) as (analyzer, backend):
+            sample = await run_in_threadpool(info.SAMPLE.read_bytes)  # Starlette loads anyio's backend for it.
+            await analyzer.warm(sample, settings.picture_threads)
             app.state.analyzer, app.state.backend = analyzer, backend
             about = backend.card.model_dump(include={"name", "version", "sha256"})
             metrics.watch(about, lambda: backend.queued, lambda: admission.in_flight, LABELS)

@@ -7,9 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, ClassVar
 
 import httpx2
 import pytest
@@ -25,7 +28,8 @@ from app.model.card import NOT_KNOWN, Card, digest, read_card
 from app.model.classifier import Classifier
 from app.settings import MOST_PIXELS, Settings, cannot
 from app.use_policy import IN_WORDS, USE_POLICY
-from app.vision.detector import FaceDetector
+from app.vision.blazeface import BlazeFace
+from app.vision.detector import FaceDetector, FoundFace
 from app.vision.haar import HaarDetector
 from bench.server import free_port
 from tests.helpers import ROOT, wait_until_ready
@@ -428,6 +432,22 @@ def test_health_tells_when_faces_cannot_be_found() -> None:
         )
         assert client.get("/readyz").status_code == 503
         assert client.get("/livez").status_code == 200
+
+
+def test_every_picture_thread_has_found_a_face_before_the_first_request() -> None:
+    class Seen(FaceDetector):
+        threads: ClassVar[Counter[str]] = Counter()
+
+        def find(self, *arguments: Any) -> list[FoundFace]:
+            found = super().find(*arguments)
+            self.threads[threading.current_thread().name] += len(found)
+            return found
+
+    settings = Settings(engine="litert", picture_threads=3, max_file_bytes=1000, max_pixels=1)
+    haar, blazeface = HaarDetector(settings.cascade_path), BlazeFace(settings.face_model_path)
+    with TestClient(create_app(settings, load(settings)._replace(detector=Seen(haar, blazeface, 0)))) as client:
+        assert Seen.threads == {f"pictures_{number}": 1 for number in range(3)}
+        assert 'expressions_faces_total{label="happy"} 0.0' in client.get("/metrics").text
 
 
 @pytest.mark.slow
