@@ -91,7 +91,8 @@ def test_the_hooks_are_the_environments_own_tools() -> None:
 
 def test_dependabot_looks_where_versions_are_pinned() -> None:
     updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
-    assert {one["package-ecosystem"] for one in updates} == {"uv", "docker", "github-actions"}
+    assert {one["package-ecosystem"] for one in updates} == {"uv", "github-actions"}
+    assert all(one["cooldown"]["default-days"] >= 7 for one in updates)
     assert (ROOT / "uv.lock").exists()
 
 
