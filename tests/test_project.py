@@ -87,6 +87,9 @@ def test_the_hooks_are_the_environments_own_tools() -> None:
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert repository["repo"] == "local"
     assert {hook["entry"].split()[0] for hook in repository["hooks"]} == {".venv/bin/ruff", ".venv/bin/mypy"}
+    groups = PROJECT["dependency-groups"]
+    assert {"ruff", "mypy"} <= {re.split(r"[<>=]", one)[0] for one in groups["lint"]}
+    assert {"include-group": "lint"} in groups["dev"]  # So `scripts/test --fast` brings them.
 
 
 def test_dependabot_looks_where_versions_are_pinned() -> None:
