@@ -12,7 +12,8 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from app.program import command_parser
+from app import __version__
+from app.program import PROGRAM, command_parser
 
 Words = Sequence[str]
 
@@ -56,11 +57,12 @@ COMMANDS: dict[str, Callable[[Words], int]] = {"serve": serve, "predict": predic
 def main() -> int:
     """Run a command; returns the exit status. What a command does not need is not imported."""
     name, *words = sys.argv[1:] or ["serve"]
-    if name.startswith("-") and name not in ("-h", "--help"):
+    if name.startswith("-") and name not in ("-h", "--help", "--version"):
         name, words = "serve", sys.argv[1:]
     parser = command_parser("", __doc__, usage="%(prog)s [COMMAND] [OPTION ...]")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
-    parser.epilog = "commands:\n" + "\n".join(f"  {one:<9}{run.__doc__}" for one, run in COMMANDS.items())
+    parser.epilog = "commands:\n" + "\n".join(f"  {one:<9}{run.__doc__ or ''}" for one, run in COMMANDS.items())
     return COMMANDS[parser.parse_args([name]).command](words)
 
 

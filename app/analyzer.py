@@ -4,10 +4,12 @@ It has no web imports, so that the command line and cluster workers can use it.
 """
 
 import asyncio
+import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,6 +35,9 @@ Source = bytes | Pixels
 
 DECIMALS = 4
 """Decimals of probabilities: their error is far larger, and seven rounded ones still sum to 1 within 0.001."""
+
+WARM_SECONDS = 60
+"""Time in which the threads of a pool start, in seconds."""
 
 ENOUGH_DETAIL = 44
 """Side of a face in the searched copy, in pixels, below which a finer copy is decoded; crops have 48."""
@@ -124,6 +129,22 @@ class Analyzer:
     def finds_faces(self) -> bool:
         """Whether the detector can be used."""
         return self._detector.loaded
+
+    async def warm(self, picture: bytes, threads: int) -> None:
+        """Find the faces of a picture once in every thread of the pool: the first search of a thread takes far longer.
+
+        Args:
+            picture: a file, of any size.
+            threads: of the pool, none of them at work.
+        """
+        together, limits = threading.Barrier(threads), Limits(len(picture), sys.maxsize)
+
+        def find() -> None:
+            together.wait(WARM_SECONDS)  # Otherwise one thread would do it for another.
+            with suppress(NoFace):
+                find_faces(picture, self._detector, limits)
+
+        await asyncio.gather(*(self._in_pool(find) for _ in range(threads)))
 
     async def analyze(
         self, source: Source, selection: Selection = EVERY_FACE, near: Sequence[FoundFace] = ()

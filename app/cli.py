@@ -346,7 +346,10 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # Names of files are bytes.
+        if options.form is csv_rows:
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # Names of files are bytes.
+        else:
+            sys.stdout.reconfigure(errors="replace")
     try:
         settings = Settings()
         if reason := _nothing_to_do(options.paths):

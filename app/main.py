@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, errors
@@ -25,7 +26,7 @@ from app.http.static_files import static_files
 from app.http.timeouts import BodyTimeout
 from app.http.tracing import OFF, Tracing
 from app.routers import drawings, info, live, predict
-from app.settings import Settings
+from app.settings import MOST_PIXELS, Settings
 
 _LOG = logging.getLogger("uvicorn.error")
 
@@ -49,11 +50,18 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(AcceptErrors())
         async with running(settings, parts, RequestObserver(metrics, tracing)) as (analyzer, backend):
+            sample = await run_in_threadpool(info.SAMPLE.read_bytes)  # Starlette loads anyio's backend for it.
+            await analyzer.warm(sample, settings.picture_threads)
             app.state.analyzer, app.state.backend = analyzer, backend
             about = backend.card.model_dump(include={"name", "version", "sha256"})
             metrics.watch(about, lambda: backend.queued, lambda: admission.in_flight, LABELS)
             if settings.engine == "litert" and "engine" not in settings.model_fields_set:
                 _LOG.info("TensorFlow is not installed: the litert engine answers, with the model's int8 variant.")
+            if settings.max_pixels < MOST_PIXELS and "max_pixels" not in settings.model_fields_set:
+                _LOG.info(
+                    "Memory is limited: pictures of up to %.3g megapixels are taken, or of EMOTION_MAX_PIXELS.",
+                    settings.max_pixels / 1e6,
+                )
             if not settings.api_keys:
                 _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
             with request_log.writing():

@@ -1,4 +1,4 @@
-"""Returns free memory to the system, and keeps the garbage collector from objects that last.
+"""Knows how much memory there may be, returns what is free, and keeps the garbage collector from objects that last.
 
 glibc's allocator would keep the memory of large pictures; with another C library nothing is done about it.
 """
@@ -8,6 +8,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """glibc's numbers for the two settings, from `malloc.h`."""
@@ -17,6 +18,12 @@ MMAP_BYTES = 4 * 2**20
 
 TRIM_BYTES = 16 * 2**20
 """Most free memory kept at the end of a heap, in bytes; more returns to the system."""
+
+_LIMIT_FILES = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_bytes")}
+"""Folder and name of a group's limit, by the controllers of its line in /proc/self/cgroup: version 2, version 1."""
+
+_UNLIMITED = 2**60
+"""Version 1 writes about 2**63 where there is no limit."""
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _IS_GLIBC = hasattr(_LIBC, "malloc_trim")
@@ -33,6 +40,26 @@ def trim() -> None:
     """Return free memory to the system, also between used blocks. Takes milliseconds."""
     if _LIBC is not None and _IS_GLIBC:
         _LIBC.malloc_trim(0)
+
+
+def limit(process: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The memory that the control groups of this process allow, in bytes, by version 2 or 1; None without a limit.
+
+    Args:
+        process: the groups of the process.
+        groups: where their files are. In a container this is often its own group, whatever the path in `process`.
+    """
+    if not process.is_file():
+        return None
+    limits = []
+    for line in process.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in _LIMIT_FILES:
+            folder, name = _LIMIT_FILES[controllers]
+            group = PurePosixPath(path.lstrip("/"))
+            files = (groups / folder / parent / name for parent in (group, *group.parents))
+            limits += [int(text) for file in files if file.is_file() and (text := file.read_text().strip()) != "max"]
+    return min((found for found in limits if found < _UNLIMITED), default=None)
 
 
 @contextmanager

@@ -11,17 +11,17 @@ PROGRAM = "expressions" if Path(sys.argv[0]).stem == "expressions" else _MODULE
 """`expressions` where the package is installed, `python -m app` in a clone."""
 
 
-def command_parser(command: str, description: str, **options: Any) -> argparse.ArgumentParser:
+def command_parser(command: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
     """A parser for one command.
 
     Args:
         command: its name.
-        description: its help, with examples that start with `python -m app`.
+        description: its help, with examples that start with `python -m app`; None where Python drops docstrings.
         options: further ones of the parser.
     """
     return argparse.ArgumentParser(
         f"{PROGRAM} {command}".rstrip(),
-        description=description.replace(_MODULE, PROGRAM),
+        description=(description or "").replace(_MODULE, PROGRAM),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **options,
     )

@@ -35,6 +35,8 @@ def main(words: Sequence[str]) -> int:
     """Run the server until it is told to stop; returns the exit status."""
     options = _parser().parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` ignores it.
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         settings = Settings(**vars(options))
         if (processes := processes_wanted()) not in ("", "1"):
@@ -49,7 +51,9 @@ def main(words: Sequence[str]) -> int:
         return 130
     uvicorn.run(
         app,
-        host=settings.host,
+        host=""
+        if settings.host == "::"
+        else settings.host,  # asyncio gives `::` IPv6 alone, and nothing both families.
         port=settings.port,
         workers=1,  # Whatever WEB_CONCURRENCY says.
         loop="asyncio",  # Not whichever is installed.

@@ -15,8 +15,10 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app import memory
 from app.model.classifier import Engine, Precision, installed_engine
 from app.vision.decoder import Limits
 
@@ -51,6 +53,25 @@ _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Separated by commas or spaces."""
 
 
+MOST_PIXELS = 50_000_000
+"""Largest picture where memory is not limited, in pixels."""
+
+_BYTES_PER_PIXEL = 16
+"""What decoding a pixel takes at most: `python -m bench.malicious_images pixels`."""
+
+
+def affordable_pixels(threads: int, memory_limit: int | None) -> int:
+    """The default of `max_pixels`: all threads may decode a largest picture in half of the memory.
+
+    Args:
+        threads: that decode at once.
+        memory_limit: in bytes; None without a limit.
+    """
+    if memory_limit is None:
+        return MOST_PIXELS
+    return max(min(memory_limit // (2 * threads * _BYTES_PER_PIXEL), MOST_PIXELS), 1)
+
+
 class Settings(BaseSettings):
     """Read from environment variables named `EMOTION_` plus the field's name.
 
@@ -59,7 +80,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, protected_namespaces=(), populate_by_name=True)
 
-    host: str = Field("0.0.0.0", description="Address that the server listens on.")
+    host: str = Field(
+        "0.0.0.0", min_length=1, description="Address that the server listens on; `::` is every one of both families."
+    )
     port: Port = Field(
         8000,
         validation_alias=AliasChoices("EMOTION_PORT", "PORT"),
@@ -92,7 +115,6 @@ class Settings(BaseSettings):
     )
     max_file_bytes: PositiveInt = Field(20 * 2**20, description="Largest picture, in bytes.")
     max_request_bytes: PositiveInt = Field(64 * 2**20, description="Largest body of a batch request, in bytes.")
-    max_pixels: PositiveInt = Field(50_000_000, description="Largest picture, in pixels, before decoding.")
     max_files: PositiveInt = Field(16, description="Most pictures in one batch request.")
     max_in_flight: PositiveInt = Field(64, description="Pictures admitted at once; more are refused with 503.")
     max_held_bytes: PositiveInt = Field(
@@ -107,6 +129,10 @@ class Settings(BaseSettings):
     picture_threads: PositiveInt = Field(
         default_factory=lambda: min(os.cpu_count() or 1, 8),
         description="Threads that decode pictures and find faces; the number of processors, at most 8, by default.",
+    )
+    max_pixels: PositiveInt = Field(
+        default_factory=lambda known: affordable_pixels(known.get("picture_threads", 1), memory.limit()),
+        description="Largest picture, in pixels, before decoding; fewer by default where memory is limited.",
     )
     api_keys: Annotated[_List, AfterValidator(_digests)] = Field(
         (),
@@ -141,7 +167,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        known = {f"{_PREFIX}{name.upper()}" for name in type(self).model_fields}
+        known = set(map(_variable, type(self).model_fields))
         unknown = sorted({name for name in map(str.upper, os.environ) if name.startswith(_PREFIX)} - known)
         if unknown:
             raise ValueError(f"there is no setting {', '.join(unknown)}")
@@ -155,15 +181,29 @@ class Settings(BaseSettings):
             ("max_request_bytes", "max_held_bytes"),
         ):
             if getattr(self, smaller) > getattr(self, larger):
-                raise ValueError(f"{smaller} is {getattr(self, smaller)}, more than {larger}, {getattr(self, larger)}")
+                values = getattr(self, smaller), getattr(self, larger)
+                raise ValueError(f"{_variable(smaller)} is {values[0]}, more than {_variable(larger)}, {values[1]}")
         return self
+
+
+def _variable(field: str) -> str:
+    return f"{_PREFIX}{field.upper()}"
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    """One fault that pydantic found: the variable, and what is wrong with it."""
+    words = str(fault.get("ctx", {}).get("error", fault["msg"]))  # `msg` has "Value error, " before our own words.
+    names = [name if name.startswith(_PREFIX) else _variable(name) for name in map(str, fault["loc"])]
+    return ": ".join([*names, words])
 
 
 def cannot(act: str, error: Exception) -> str:
     """Why something cannot be done: a line for each fault of the environment, or one for any other error."""
     reasons = [str(error)]
     if isinstance(error, ValidationError):
-        reasons = [": ".join([*(f"setting {name}" for name in one["loc"]), one["msg"]]) for one in error.errors()]
+        reasons = [_in_words(fault) for fault in error.errors() if fault["type"] != "default_factory_not_called"]
+    elif isinstance(error, OSError) and error.strerror:
+        reasons = [": ".join([error.strerror, *([str(error.filename)] if error.filename else [])])]
     return "\n".join(f"Cannot {act}: {reason}" for reason in reasons)
 
 

@@ -18,7 +18,7 @@ from ray import serve
 from bench.load import Client, Outcome
 from bench.pictures import PICTURES, portrait
 from bench.server import Server, free_port, titled
-from deploy.ray_serve import Size, app
+from deploy.ray_serve import ENVIRONMENT, Size, app
 
 ROUNDS = 7
 IN_FLIGHT = 8
@@ -27,11 +27,7 @@ REPLICAS = ("Model", "Service")
 
 def start(engine: str) -> str:
     """Start the service on a local Ray; return its URL."""
-    os.environ |= {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-    }
+    os.environ |= ENVIRONMENT
     settings = {name: value for name, value in os.environ.items() if name.startswith("EMOTION_")}
     ray.init(
         "local",

@@ -1,18 +1,18 @@
 """The same service on a Ray cluster.
 
-    export RAY_SERVE_ENABLE_HA_PROXY=1 RAY_SERVE_CONTROL_LOOP_INTERVAL_S=1 RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S=60
+    eval "$(python -m deploy.ray_serve)"
     serve run deploy.ray_serve:app
     serve run deploy.ray_serve:app most_services=8 most_models=4
 
 Two deployments, each with replicas of its own: one answers HTTP, decodes pictures and finds faces, as `app.main` does;
 the other holds the model and takes the crops of all of them in batches (of `app.model.batcher`: those of `serve.batch`
 are formed before the model is free, and stay small). Both grow with the requests at work. The settings are read from
-the environment of the replicas. HAProxy, which Ray brings along, hands the requests on for a fraction of what Ray's own
-proxy costs, and Ray's controller takes a fifth of a core when it looks after its replicas ten times a second. Both are
-set where Serve starts.
+the environment of the replicas. `python -m deploy.ray_serve` prints what Serve itself must find in its own.
 """
 
 import asyncio
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,6 +36,20 @@ from app.vision.preprocess import model_input
 Luma = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+ENVIRONMENT = {
+    # HAProxy, which Ray brings along, hands requests on for a fraction of what Ray's own proxy costs.
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # Requests change nothing, so one whose service was lost before it answered is given to the next.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    # Only a request that fits into a buffer can be given to the next.
+    "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(2**20),
+    # The controller takes a fifth of a core when it looks after its replicas ten times a second, as it does by default.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
+    # Ray ends a proxy that is not ready by then; five seconds, the default, are too few on a busy machine.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+}
+"""Variables of Ray Serve, for the process that starts it."""
+
 _LOST = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError, ModelStopped)
 
 _FULL = "The service is busy with other faces; try again shortly."
@@ -51,9 +65,7 @@ _QUIET = {"enable_access_log": False}
 
 
 class Size(BaseModel):
-    """How many replicas the deployments have. With two services, one that is lost takes only its own requests along;
-    the crops that a lost model had are given to the next.
-    """
+    """How many replicas the deployments have. With two of a kind, what a lost one had is given to the other."""
 
     least_services: PositiveInt = 2
     most_services: PositiveInt = 4
@@ -197,3 +209,7 @@ def app(size: Size) -> serve.Application:
         graceful_shutdown_timeout_s=settings.stop_seconds,
     )
     return service.bind(model.bind())
+
+
+if __name__ == "__main__":
+    sys.stdout.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in ENVIRONMENT.items())

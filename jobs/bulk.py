@@ -17,6 +17,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -58,6 +59,22 @@ def on_ray(job: Plan, settings: Settings) -> Iterator[int]:
 
 ENGINES: dict[str, Engine] = {"local": local, "ray": on_ray}
 
+EXTRAS = {"pyarrow": "parquet", "ray": "ray"}
+"""Packages that some jobs need, and the extra that installs each."""
+
+
+def check(out: Path, engine: str) -> None:
+    """Check that what a job needs is installed.
+
+    Raises:
+        StartError: a package is missing.
+    """
+    needed = {"pyarrow": out.suffix == ".parquet", "ray": engine == "ray"}
+    for package, extra in EXTRAS.items():
+        if needed[package] and find_spec(package) is None:
+            what = "results in Parquet need" if package == "pyarrow" else "the engine ray needs"
+            raise StartError(f"{what} {package}; install the extra {extra}: pip install '.[{extra}]'")
+
 
 def run(job: Plan, engine: Engine, settings: Settings) -> None:
     """Do what is left of a job, with progress on standard error, and complete its results."""
@@ -93,6 +110,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _arguments(words)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
+        check(arguments.out, arguments.engine)
         settings = Settings()
         job = plan(arguments.source, arguments.out.absolute(), arguments.shard, selection(arguments))
         run(job, ENGINES[arguments.engine], settings)

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.analyzer import Analyzer, Selection
+from app.analyzer import Analyzer, Selection, find_faces
 from app.emotions import LABELS
 from app.errors import InvalidImage, NoFace, Overloaded, ServiceError, TooManyPixels
 from app.model.backend import MAX_BATCH
 from app.model.occlusion import GRID
 from app.observer import Observer
 from app.schemas import Prediction
-from app.vision.decoder import Limits
+from app.vision.decoder import Limits, PixelPicture
+from app.vision.detector import SEARCH_SIDE
+from app.vision.preprocess import enlarge, face_detail
 from tests.helpers import Moody, encoded, group, parts
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +162,28 @@ async def test_a_picture_of_more_faces_than_may_wait_is_answered(
         assert len((await analyzer.analyze(group(astronaut, hopper))).prediction.faces) == 2
     await backend.stop()
     assert [len(batch) for batch in model.seen] == [1, 1]
+
+
+async def test_a_small_face_is_cut_out_of_a_finer_copy(astronaut: NDArray[np.uint8]) -> None:
+    canvas = np.full((1800, 1800, 3), 90, np.uint8)
+    canvas[600:1112, 600:1112] = astronaut
+    picture, detector = PixelPicture(canvas, Limits(10**7, 10**7)), parts().detector
+    found = find_faces(canvas, detector, Limits(10**7, 10**7))
+    (box,) = (face.box for face in found.faces)
+    exact, coarse = (
+        enlarge(face_detail(pixels, box, (1800, 1800))) / 255 for pixels in (canvas, picture.rgb(SEARCH_SIDE))
+    )
+    crop = found.crops[0][..., 0]
+    assert np.abs(crop - exact).mean() < 0.6 * np.abs(coarse - exact).mean()
+
+
+async def test_two_boxes_of_one_face_contradict_each_other(astronaut: NDArray[np.uint8]) -> None:
+    detector = parts().detector
+    (face,) = detector.find(astronaut)
+    shifted = face.box._replace(x=face.box.x + face.box.width // 10)
+    twice = [face, face._replace(box=shifted, confidence=face.confidence / 2)]
+    (followed,) = detector.find(astronaut, twice)
+    assert followed.confidence == face.confidence
 
 
 async def test_pixels_have_the_limits_of_files(astronaut: NDArray[np.uint8]) -> None:

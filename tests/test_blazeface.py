@@ -1,6 +1,7 @@
 """The real network on real portraits."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from app.errors import StartError
 from app.settings import Settings
-from app.vision.blazeface import BlazeFace
+from app.vision.blazeface import SAME, BlazeFace
 from app.vision.geometry import Point, Square
+from tests.helpers import group
 
 Picture = NDArray[np.uint8]
 
@@ -38,6 +40,14 @@ def test_a_face_with_its_landmarks(blazeface: BlazeFace, astronaut: Picture) -> 
     assert right_ear.x < right_eye.x < nose.x < left_eye.x < left_ear.x
     assert right_eye.y < nose.y < mouth.y
     assert abs(face.roll) < 8
+
+
+def test_each_face_is_proposed_once(blazeface: BlazeFace, astronaut: Picture, hopper: Picture) -> None:
+    for picture, faces in ((astronaut, 1), (group(astronaut, hopper), 2)):
+        high, wide = picture.shape[:2]
+        proposals = blazeface.propose(picture, Square(wide / 2, high / 2, max(wide, high)))
+        assert sum(one.score > 0.5 for one in proposals) == faces
+        assert all(one.square.overlap(other.square) <= SAME for one, other in combinations(proposals, 2))
 
 
 @pytest.mark.parametrize("view", [Square(256, 256, 700), Square(200, 150, 300), Square(240, 100, 260)])

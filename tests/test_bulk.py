@@ -217,6 +217,24 @@ def test_what_cannot_be_done_is_said_in_one_line(pictures: Path, tmp_path: Path)
     assert (tmp_path / "a.csv").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("package", "options"), [("pyarrow", ("--out", "a.parquet")), ("ray", ("--out", "a.csv", "--engine", "ray"))]
+)
+def test_an_extra_that_is_missing_is_named_before_anything_is_read(
+    package: str, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    code = f"import sys; sys.modules['{package}'] = None; from jobs.bulk import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "nowhere", *options]
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    extra = {"pyarrow": "parquet", "ray": "ray"}[package]
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Cannot go on: ")
+    assert f"'.[{extra}]'" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def crashed() -> Iterator[str]:
     """A folder for temporary files in which a cluster that crashed has left its address; its path is short, as Ray's

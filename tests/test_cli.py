@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import pty
 import re
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+from fractions import Fraction
 from io import StringIO
 from itertools import takewhile
 from pathlib import Path
@@ -263,6 +265,18 @@ def test_names_that_are_no_text_are_rows_too(tmp_path: Path) -> None:
         assert shown in result.stdout
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii:strict"])
+def test_names_beyond_the_systems_encoding_are_rows_too(tmp_path: Path, encoding: str) -> None:
+    for name in ("\N{HANGUL SYLLABLE HAN}.jpg", "z.jpg"):
+        (tmp_path / name).write_bytes(b"poison")
+    for form, shown in (("--csv", "\N{HANGUL SYLLABLE HAN}.jpg"), ("--json", "\\ud55c.jpg"), (None, "?.jpg")):
+        command = [*COMMAND, str(tmp_path), *([form] if form else [])]
+        environment = ENVIRONMENT | {"PYTHONIOENCODING": encoding}
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+        assert result.returncode == 1
+        assert [name in result.stdout.decode() for name in (shown, "z.jpg")] == [True, True]
+
+
 def test_pandas_reads_the_types(folder: Path) -> None:
     words = cli(folder, "--csv").stdout
     whole = [name for name, kind in TYPES.items() if kind == "int32"]
@@ -325,6 +339,18 @@ def test_frames_are_sampled_evenly(tmp_path: Path, code: str, name: str) -> None
     assert [shade for _, shade in seen] == pytest.approx([40, 40, 120, 200, 200], abs=5)
     assert len(list(sampled_frames(tmp_path / name, SamplingStep(10, "frames")))) == 3
     assert len(list(sampled_frames(tmp_path / name, SamplingStep(0.001, "seconds")))) == 30
+
+
+@pytest.mark.parametrize("step", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 1])
+@pytest.mark.parametrize("rate", [10, 25, 30])
+def test_no_step_takes_a_frame_twice_or_misses_one(tmp_path: Path, step: float, rate: int) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "a.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), rate, (64, 64))
+    for _ in range(3 * rate):
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    writer.release()
+    frames = [round(frame.time * rate) for frame in sampled_frames(tmp_path / "a.mp4", SamplingStep(step, "seconds"))]
+    exact = Fraction(str(step)) * rate
+    assert frames == [math.ceil(number * exact) for number in range(math.ceil(3 * rate / exact))]
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n"])

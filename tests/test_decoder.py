@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from app.errors import FileTooLarge, InvalidImage, ServiceError, TooManyPixels, UnsupportedFormat
+from app.vision import jpeg
 from app.vision.decoder import Limits, PixelPicture
 from app.vision.decoder import Picture as Upload
 from bench.malicious_images import chunk
@@ -266,3 +267,44 @@ def test_truncated_files_are_refused_not_half_read(astronaut: Picture, format: s
             read(data[: int(len(data) * share)])
         with pytest.raises(InvalidImage):
             Upload(data[: int(len(data) * share)], Limits(10**7, 10**7)).rgb(64)
+
+
+KINDS: dict[str, dict[str, object]] = {
+    "sequential": {},
+    "progressive": {"progressive": True},
+    "with restart markers": {"restart_marker_blocks": 4},
+}
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+def test_half_a_jpeg_is_refused_whatever_follows_it(astronaut: Picture, options: dict[str, object], mode: str) -> None:
+    data = encoded(Image.fromarray(astronaut).convert(mode), "JPEG", **options)
+    for share in (0.3, 0.6):
+        half = data[: int(len(data) * share)].rstrip(b"\xff")
+        for end in (b"", b"\xff\xd9", b"\xff\xd9" + bytes(100), bytes(1000) + b"\xff\xd9"):
+            for short_side in (None, 64):
+                with pytest.raises(InvalidImage, match="truncated"):
+                    Upload(half + end, Limits(10**7, 10**7)).rgb(short_side)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("colour", [None, "white", "#808080"])
+def test_a_jpeg_that_lacks_only_its_end_is_whole(
+    astronaut: Picture, options: dict[str, object], mode: str, colour: str | None
+) -> None:
+    image = Image.fromarray(astronaut) if colour is None else Image.new("RGB", (300, 200), colour)
+    data = encoded(image.convert(mode), "JPEG", **options)
+    whole = Upload(data, Limits(10**7, 10**7))
+    for other in (data[:-2], data[:-1], data + b"more\xff\xd9", data + bytes(100)):
+        upload = Upload(other, Limits(10**7, 10**7))
+        for short_side in (None, 64, None):
+            assert (upload.rgb(short_side) == whole.rgb(short_side)).all()
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8", b"\xff\xd8\xff\xc2\0\x08\x08\0\1\0\1\0", b"\xff\xd8\xff\xda\0\2", b"text"]
+)
+def test_what_has_no_scan_can_be_looked_at(data: bytes) -> None:
+    assert jpeg.open_ended(data) in (data, None)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import subprocess
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -274,7 +275,7 @@ def test_images_are_called_the_same_everywhere(container: Object) -> None:
 
 def stages() -> dict[str, str]:
     """The Dockerfile's stages, by name."""
-    found = re.finditer(r"^FROM .* AS ([\w-]+)\n(?:(?!FROM ).*\n)*", DOCKERFILE, re.MULTILINE)
+    found = re.finditer(r"^FROM .* AS (\w+)\n(?:(?!FROM ).*\n)*", DOCKERFILE, re.MULTILINE)
     return {match[1]: match[0] for match in found}
 
 
@@ -283,7 +284,9 @@ def copied(*names: str) -> set[str]:
     files: set[str] = set()
     for name in names:
         for line in re.findall(r"^COPY (.*)$", stages()[name], re.MULTILINE):
-            for source in line.split()[:-1]:
+            mode, *sources = line.split()[:-1]
+            for source in sources:
+                assert mode == ("--chmod=755" if (ROOT / source).is_dir() else "--chmod=644"), line
                 path = ROOT / source
                 assert path.exists(), source
                 inside = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
@@ -292,7 +295,7 @@ def copied(*names: str) -> set[str]:
 
 
 def test_the_images_run_as_a_user_without_rights_on_their_engines() -> None:
-    assert set(stages()) == {"pinned-bookworm", "base", *compose()}
+    assert set(stages()) == {"base", *compose()}
     for name, engine in {"full": "keras", "lite": "litert"}.items():
         stage = stages()[name]
         assert stage.startswith("FROM base AS")
@@ -318,13 +321,11 @@ def test_an_engine_is_sent_what_the_images_hold_and_nothing_else() -> None:
 
 
 def test_the_images_have_a_base_by_digest_and_labels_of_this_version() -> None:
-    assert re.search(r"^ARG BASE=pinned$", DOCKERFILE, re.MULTILINE)
-    assert stages()["base"].startswith("FROM ${BASE}-bookworm AS")
-    (tag,) = re.findall(r"^FROM (python:\S+)@sha256:[0-9a-f]{64} AS", stages()["pinned-bookworm"])
-    labels = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="(.*?)"', stages()["pinned-bookworm"]))
+    (tag,) = re.findall(r"^ARG BASE=docker.io/library/(python:\S+)@sha256:[0-9a-f]{64}$", DOCKERFILE, re.MULTILINE)
+    assert stages()["base"].startswith("FROM ${BASE} AS base\nARG BASE\nLABEL ")
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="(.*?)"', stages()["base"]))
     assert labels.keys() == {"title", "description", "version", "licenses", "base.name"}
-    assert (labels["version"], labels["licenses"]) == (__version__, "MIT")
-    assert labels["base.name"] == f"docker.io/library/{tag}"
+    assert (labels["version"], labels["licenses"], labels["base.name"]) == (__version__, "MIT", "${BASE}")
     assert f"imagetools inspect {tag} " in GUIDE
     assert f"BASE={tag.removesuffix('-bookworm')}`" in DOCKERFILE
 
@@ -350,21 +351,34 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
 
-def checked(port: int) -> int:
-    """The exit status of the image's health check, in an environment with no more than the port."""
+def checked(**environment: str) -> int:
+    """The exit status of the image's health check, in an environment with the image's port and what is given."""
     (command,) = re.findall(r"^HEALTHCHECK (?:.*\\\n)*.*CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
-    environment = {"PATH": "/usr/bin:/bin", "PORT": str(port)}
+    environment = {"PATH": "/usr/bin:/bin", "PORT": "7860"} | environment
     return subprocess.run(json.loads(command), env=environment, check=False, timeout=10, capture_output=True).returncode
 
 
 def test_the_health_check_tells_a_ready_service_from_others(service: str) -> None:
-    assert checked(int(service.rpartition(":")[2])) == 0
-    assert checked(free_port()) != 0
+    assert checked(PORT=service.rpartition(":")[2]) == 0
+    assert checked(PORT=str(free_port())) != 0
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         for status in (503, 404, 500):
             server.status = status  # type: ignore[attr-defined]
-            assert checked(server.server_port) != 0
+            assert checked(PORT=str(server.server_port)) != 0
+        server.shutdown()
+
+
+class SixServer(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "::", "::1"])
+def test_the_health_check_asks_where_the_service_listens(host: str) -> None:
+    with (SixServer if ":" in host else ThreadingHTTPServer)((host, 0), Answers) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        server.status = 200  # type: ignore[attr-defined]
+        assert checked(EMOTION_HOST=host, EMOTION_PORT=str(server.server_port)) == 0
         server.shutdown()
 
 

@@ -26,6 +26,8 @@ def test_each_part_is_hidden_in_turn(crop: NDArray[np.float32]) -> None:
         assert len(places) == (bottom - top) * (right - left)
         assert top <= row * cell < (row + 1) * cell <= bottom
         assert left <= column * cell < (column + 1) * cell <= right
+    neighbours = [(hidden[:-1], hidden[1:]), (hidden[:, :-1], hidden[:, 1:])]
+    assert all((one & other).any(axis=(2, 3)).all() for one, other in neighbours)
     assert np.stack(others).std(axis=(1, 2, 3)).max() < crop.std()
 
 

@@ -1,5 +1,6 @@
 """The one preprocessing function."""
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -40,3 +41,30 @@ def test_a_box_outside_the_picture_is_an_error() -> None:
 def test_shrinking_averages() -> None:
     checkers = (np.indices((960, 960)).sum(axis=0) % 2 * 255).astype(np.uint8)
     assert np.abs(enlarge(face_detail(checkers)).astype(int) - 127).max() <= 1
+
+
+FACE = Box(176, 72, 96, 96)
+
+
+def difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Mean absolute difference in grey levels."""
+    return float(np.abs(one.astype(int) - other).mean())
+
+
+def test_a_box_is_in_pixels_of_the_picture_whatever_the_copy(astronaut: NDArray[np.uint8]) -> None:
+    copy = np.asarray(cv2.resize(astronaut, (256, 384), interpolation=cv2.INTER_AREA), np.uint8)
+    whole = face_detail(astronaut, FACE)
+    assert difference(face_detail(copy, FACE, size=(512, 512)), whole) < 6
+    assert difference(face_detail(copy, FACE), whole) > 30
+
+
+@pytest.mark.parametrize("roll", [-150, -60, 35, 90])
+def test_a_face_is_cut_out_upright_when_it_is_turned_by_more_than_thirty_degrees(
+    astronaut: NDArray[np.uint8], roll: float
+) -> None:
+    turn = cv2.getRotationMatrix2D((223.5, 119.5), -roll, 1)
+    turned = np.asarray(cv2.warpAffine(astronaut, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    upright = face_detail(astronaut, FACE)
+    assert difference(face_detail(turned, FACE, roll=roll), upright) < 3
+    assert difference(face_detail(turned, FACE), upright) > 20
+    assert (face_detail(turned, FACE, roll=30) == face_detail(turned, FACE)).all()

@@ -51,7 +51,7 @@ def test_the_workflows_check_what_the_scripts_check() -> None:
     check = ROOT / ".github" / "workflows" / "check.yml"
     script = (ROOT / "scripts" / "check").read_text().splitlines()
     commands = [line for line in script if line.startswith((".venv/bin/", "npx ", "scripts/venv"))]
-    assert len(commands) == 5
+    assert len(commands) == 6
     assert [step["run"] for step in jobs(check)["style"]["steps"] if "run" in step][1:] == commands
     assert "scripts/test --fast" in [step.get("run") for step in jobs(check)["fast"]["steps"]]
     least, beyond = (
@@ -64,6 +64,15 @@ def test_the_workflows_check_what_the_scripts_check() -> None:
     assert {"scripts/check", "scripts/nightly"} <= set(nightly)
 
 
+def test_ci_runs_what_the_readme_shows() -> None:
+    (shown,) = re.findall(r"## Start\n\n```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    commands = [re.split(" +#", line)[0] for line in shown.splitlines()]
+    assert commands[1:] == ["scripts/serve", "scripts/check"]
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == 'exec "$(dirname "$0")/../scripts/check"'
+    assert "scripts/test --fast" in shown
+    assert "scripts/browser" in (ROOT / "scripts" / "test").read_text()
+
+
 def test_the_tests_of_other_systems_need_no_tensorflow() -> None:
     (command,) = (
         step["run"] for step in steps(ROOT / ".github" / "workflows" / "check.yml") if "pytest" in step.get("run", "")
@@ -74,12 +83,13 @@ def test_the_tests_of_other_systems_need_no_tensorflow() -> None:
         assert not re.search(r"^import (pty|termios|fcntl|resource)\b", (ROOT / one).read_text(), re.MULTILINE), one
 
 
-def test_actions_are_pinned_by_major_version_and_may_only_read() -> None:
+def test_actions_are_pinned_by_commit_and_may_only_read() -> None:
     for path in WORKFLOWS:
         assert yaml.safe_load(path.read_text())["permissions"] == {"contents": "read"}
         used = [step["uses"] for step in steps(path) if "uses" in step]
         assert used
-        assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", one) for one in used), used
+        assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one) for one in used), used
+        assert len(re.findall(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", path.read_text(), re.MULTILINE)) == len(used)
         assert all("timeout-minutes" in job for job in jobs(path).values())
 
 
@@ -87,11 +97,15 @@ def test_the_hooks_are_the_environments_own_tools() -> None:
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert repository["repo"] == "local"
     assert {hook["entry"].split()[0] for hook in repository["hooks"]} == {".venv/bin/ruff", ".venv/bin/mypy"}
+    groups = PROJECT["dependency-groups"]
+    assert {"ruff", "mypy"} <= {re.split(r"[<>=]", one)[0] for one in groups["lint"]}
+    assert {"include-group": "lint"} in groups["dev"]  # So `scripts/test --fast` brings them.
 
 
 def test_dependabot_looks_where_versions_are_pinned() -> None:
     updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
-    assert {one["package-ecosystem"] for one in updates} == {"uv", "docker", "github-actions"}
+    assert {one["package-ecosystem"] for one in updates} == {"uv", "github-actions"}
+    assert all(one["cooldown"]["default-days"] >= 7 for one in updates)
     assert (ROOT / "uv.lock").exists()
 
 

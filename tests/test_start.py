@@ -8,21 +8,29 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, ClassVar
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
+from app import __version__, memory
 from app.__main__ import COMMANDS
 from app.bootstrap import load, load_classifier
 from app.errors import StartError
 from app.main import create_app
 from app.model.card import LICENCE, NOT_KNOWN, Card, digest, read_card
 from app.model.classifier import Classifier
-from app.settings import Settings
+from app.settings import MOST_PIXELS, Settings, cannot
 from app.use_policy import IN_WORDS, USE_POLICY
-from app.vision.detector import FaceDetector
+from app.vision.blazeface import BlazeFace
+from app.vision.detector import FaceDetector, FoundFace
 from app.vision.haar import HaarDetector
 from bench.server import free_port
 from tests.helpers import ROOT, wait_until_ready
@@ -130,7 +138,77 @@ def test_a_senseless_setting_is_refused_in_one_line() -> None:
     result = start(EMOTION_MAX_FILES="many")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith("Cannot start: setting max_files: ")
+    assert line.startswith("Cannot start: EMOTION_MAX_FILES: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("EMOTION_PORT", "many", "EMOTION_PORT: Input should be a valid integer"),
+        ("PORT", "many", "EMOTION_PORT: Input should be a valid integer"),
+        ("EMOTION_HOST", "", "EMOTION_HOST: String should have at least 1 character"),
+        ("EMOTION_API_KEYS", "secret", "EMOTION_API_KEYS: each must be a SHA-256 digest"),
+        ("EMOTION_MAX_FILES", "65", "EMOTION_MAX_FILES is 65, more than EMOTION_MAX_IN_FLIGHT, 64"),
+        ("EMOTION_PICTURE_THREADS", "0", "EMOTION_PICTURE_THREADS: Input should be greater than 0"),
+    ],
+)
+def test_faults_of_the_environment_name_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert cannot("start", caught.value).startswith(f"Cannot start: {reason}")
+    assert "\n" not in cannot("start", caught.value)
+
+
+def test_faults_of_files_are_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError) as caught:
+        tmp_path.mkdir()
+    assert cannot("go on", caught.value) == f"Cannot go on: File exists: {tmp_path}"
+    assert cannot("go on", OSError("no words")) == "Cannot go on: no words"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limit"),
+    [
+        ("0::/\n", {"memory.max": "536870912\n"}, 512 * 2**20),
+        ("0::/\n", {"memory.max": "max\n"}, None),
+        ("0::/a/b\n", {"a/b/memory.max": "max", "a/memory.max": "400000000"}, 400_000_000),
+        ("0::/../b\n", {"memory.max": "300000000"}, 300_000_000),
+        ("4:memory:/docker/1\n1:cpu:/\n0::/\n", {"memory/memory.limit_in_bytes": "536870912"}, 512 * 2**20),
+        ("4:memory:/a\n", {"memory/a/memory.limit_in_bytes": "9223372036854771712"}, None),
+        ("1:name=systemd:/\n", {}, None),
+        (None, {}, None),
+    ],
+)
+def test_the_memory_limit_is_that_of_the_control_groups(
+    tmp_path: Path, groups: str | None, files: dict[str, str], limit: int | None
+) -> None:
+    process = tmp_path / "cgroup"
+    if groups is not None:
+        process.write_text(groups)
+    for name, text in files.items():
+        path = tmp_path / "fs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert memory.limit(process, tmp_path / "fs") == limit
+
+
+def test_pictures_are_smaller_where_memory_is_limited(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(memory, "limit", lambda: 512 * 2**20)
+    limited = Settings(engine="litert", picture_threads=2)
+    assert limited.max_pixels == 2**23
+    assert Settings(picture_threads=4).max_pixels == 2**22
+    assert Settings(picture_threads=2, max_pixels=50_000_000).max_pixels == 50_000_000
+    with caplog.at_level("INFO", "uvicorn.error"), TestClient(create_app(limited)):
+        pass
+    assert "pictures of up to 8.39 megapixels" in caplog.text
+    for plenty in (3 * 2**30, None):
+        monkeypatch.setattr(memory, "limit", lambda plenty=plenty: plenty)
+        assert Settings(picture_threads=2).max_pixels == MOST_PIXELS
 
 
 def test_an_unknown_setting_is_refused_in_one_line() -> None:
@@ -180,7 +258,61 @@ def test_words_that_mean_nothing_are_refused() -> None:
         assert result.stdout == ""
     result = start("--port", "99999")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
-    assert result.stderr.startswith("Cannot start: setting port: ")
+    assert result.stderr.startswith("Cannot start: EMOTION_PORT: ")
+
+
+def test_the_version_is_told() -> None:
+    result = start("--version")
+    assert (result.returncode, result.stdout) == (0, f"python -m app {__version__}\n")
+
+
+@contextmanager
+def running(*options: str, **settings: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A process that serves on the litert engine, ready, and its port; `options` are Python's."""
+    port = free_port()
+    environment = os.environ | {"EMOTION_ENGINE": "litert", "EMOTION_PORT": str(port)} | settings
+    process = subprocess.Popen([sys.executable, *options, "-m", "app", "serve"], cwd=ROOT, env=environment)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        yield port, process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_what_ends_it_ends_it_gracefully(name: str) -> None:
+    with running() as (_, process):
+        process.send_signal(signal.Signals[name])
+        assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.slow
+def test_a_service_that_ignores_hangups_goes_on() -> None:
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # As `nohup` starts it.
+    try:
+        with running() as (port, process):
+            process.send_signal(signal.SIGHUP)
+            assert httpx2.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+            assert process.poll() is None
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+
+
+@pytest.mark.slow
+def test_it_serves_without_docstrings(portrait: bytes) -> None:
+    with running("-OO") as (port, _):
+        assert httpx2.post(f"http://127.0.0.1:{port}/predict", content=portrait).json()["emotion"] == "happy"
+    command = [sys.executable, "-OO", "-m", "app", "--help"]
+    assert "None" not in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_two_colons_are_every_address_of_both_families() -> None:
+    with running(EMOTION_HOST="::") as (port, _):
+        for address in ("127.0.0.1", "[::1]"):
+            assert httpx2.get(f"http://{address}:{port}/livez").status_code == 200
 
 
 def test_help_names_the_commands() -> None:
@@ -319,6 +451,22 @@ def test_health_tells_when_faces_cannot_be_found() -> None:
         )
         assert client.get("/readyz").status_code == 503
         assert client.get("/livez").status_code == 200
+
+
+def test_every_picture_thread_has_found_a_face_before_the_first_request() -> None:
+    class Seen(FaceDetector):
+        threads: ClassVar[Counter[str]] = Counter()
+
+        def find(self, *arguments: Any) -> list[FoundFace]:
+            found = super().find(*arguments)
+            self.threads[threading.current_thread().name] += len(found)
+            return found
+
+    settings = Settings(engine="litert", picture_threads=3, max_file_bytes=1000, max_pixels=1)
+    haar, blazeface = HaarDetector(settings.cascade_path), BlazeFace(settings.face_model_path)
+    with TestClient(create_app(settings, load(settings)._replace(detector=Seen(haar, blazeface, 0)))) as client:
+        assert Seen.threads == {f"pictures_{number}": 1 for number in range(3)}
+        assert 'expressions_faces_total{label="happy"} 0.0' in client.get("/metrics").text
 
 
 @pytest.mark.slow

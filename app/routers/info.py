@@ -20,6 +20,9 @@ from app.schemas import Alive, EmotionDetail, Emotions, Health, ModelName, Ready
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 
+SAMPLE = STATIC / "samples" / "astronaut.jpg"
+"""A portrait in the public domain; the page shows it as an example."""
+
 _PAGE = STATIC / "index.html"
 
 public = APIRouter(tags=["info"])

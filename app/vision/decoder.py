@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from app import memory
 from app.errors import FileTooLarge, InvalidImage, TooManyPixels, UnsupportedFormat
-from app.vision import image_guard
+from app.vision import image_guard, jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF")
 """Accepted formats, by Pillow's names. An animation counts as its first frame."""
@@ -82,6 +82,8 @@ _CORRUPT = (
     struct.error,
 )
 """Errors that Pillow's decoders raise on corrupt files."""
+
+_TRUNCATED = "The picture is truncated or corrupt."
 
 LARGE = 16_000_000
 """Pixels above which a picture's memory goes back to the system right after decoding."""
@@ -172,7 +174,7 @@ class Picture:
         if not data:
             raise InvalidImage("The file is empty.")
         image_guard.check(data)
-        self._data = data
+        self._data, self._open_ended = data, False
         with self._open() as picture:
             self.format = "JPEG" if isinstance(picture, JpegImageFile) else str(picture.format)
             width, height = picture.size
@@ -204,13 +206,8 @@ class Picture:
                 memory.trim()
 
     def _decoded(self, short_side: int | None) -> NDArray[np.uint8]:
-        with self._open() as picture:
-            if short_side is not None and isinstance(picture, JpegImageFile):
-                width, height = picture.size
-                factor = short_side / min(width, height)
-                picture.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
-            colours = self._loaded(picture)
-            return self._upright(_to_rgb(colours, _whole_factor(*colours.size, short_side)))
+        colours = self._loaded(short_side)
+        return self._upright(_to_rgb(colours, _whole_factor(*colours.size, short_side)))
 
     def _open(self) -> ImageFile.ImageFile:
         try:
@@ -222,14 +219,40 @@ class Picture:
             self._data = essential
             return self._open()
 
-    def _loaded(self, picture: ImageFile.ImageFile) -> Image.Image:
-        try:
-            picture.load()
-        except _CORRUPT as error:
-            raise _refusal(self._data, error, "The picture is truncated or corrupt.") from error
+    def _loaded(self, short_side: int | None) -> Image.Image:
+        with self._open() as picture:
+            if short_side is not None and isinstance(picture, JpegImageFile):
+                width, height = picture.size
+                factor = short_side / min(width, height)
+                picture.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
+            try:
+                picture.load()
+            except _CORRUPT as error:
+                if not self._end_opened():
+                    raise _refusal(self._data, error, _TRUNCATED) from error
+                return self._loaded(short_side)
+        if isinstance(picture, JpegImageFile):
+            last = picture.width - 1, picture.height - 1
+            suspect = picture.info.get("progressive") or jpeg.ends_in_grey(picture.getpixel(last))
+            return self._loaded(short_side) if suspect and self._end_opened() else picture
         if picture.format == "BMP" and picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (0, 0):
             return picture.convert("RGB")  # An alpha channel of zeros only is unused.
         return picture
+
+    def _end_opened(self) -> bool:
+        """Change the data of a JPEG once, so that it cannot be decoded where lines are missing; whether it changed.
+
+        Raises:
+            InvalidImage: scans are missing.
+        """
+        if self._open_ended:
+            return False
+        before, self._open_ended = self._data, True
+        after = jpeg.open_ended(before)
+        if after is None:
+            raise InvalidImage(_TRUNCATED)
+        self._data = after
+        return after is not before
 
     def _upright(self, picture: Image.Image) -> NDArray[np.uint8]:
         return np.asarray(picture if self._turn is None else picture.transpose(self._turn))

@@ -4,12 +4,12 @@ Parsers read segments, chunks and blocks one by one, and a progressive JPEG is d
 each scan. A small file can hold millions of segments and hundreds of scans.
 """
 
-import re
 import zlib
 from collections.abc import Iterator
 from itertools import islice
 
 from app.errors import InvalidImage
+from app.vision import jpeg
 
 MAX_PARTS = 10_000
 """Most segments, chunks or blocks of a file. Photographs have tens; this many are parsed in milliseconds."""
@@ -22,20 +22,10 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 _ANEW = "Save it anew, as an ordinary JPEG or PNG."
 
-_SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""Start of the next segment in the data of a JPEG's scan. A stuffed byte or a restart marker does not start one."""
-
-_SOS, _EOI = 0xDA, 0xD9
-_SCAN = bytes([0xFF, _SOS])
-_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-_SEQUENTIAL = frozenset({0xC0, 0xC1})
-"""Frames that need only one scan if it has all components; data after it is not decoded."""
+_SCAN = bytes([0xFF, jpeg.SOS])
 
 _SEEN = (b"tRNS", b"eXIf")
 """PNG chunks that a decoder does not need but that change how the picture looks."""
-
-_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-"""JPEG markers without a body."""
 
 
 def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS) -> None:
@@ -50,7 +40,7 @@ def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS
         InvalidImage: there are more.
     """
     parts = scans = 0
-    if data.startswith(b"\xff\xd8"):
+    if data.startswith(jpeg.SOI):
         parts, scans = _jpeg_parts(data, max_parts, max_scans)
     elif data.startswith(PNG):
         parts = sum(1 for _ in islice(png_chunks(data), max_parts + 1))
@@ -96,23 +86,23 @@ def _jpeg_parts(data: bytes, max_parts: int, max_scans: int) -> tuple[int, int]:
         marker = data[at + 1]
         if data[at] != 0xFF or marker in (0x00, 0xFF):
             at += 1
-        elif marker == _EOI and scans:
+        elif marker == jpeg.EOI and scans:
             break
-        elif marker in _ALONE or marker == _EOI:
+        elif marker in jpeg.ALONE or marker == jpeg.EOI:
             at += 2
         else:
-            if marker in _FRAMES:
+            if marker in jpeg.FRAMES:
                 frame = (marker, data[at + 9] if at + 9 < len(data) else 0)
-            single = frame[0] in _SEQUENTIAL and data[at + 4 : at + 5] == bytes(frame[1:])
+            single = frame[0] in jpeg.SEQUENTIAL and data[at + 4 : at + 5] == bytes(frame[1:])
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-            if marker == _SOS:
+            if marker == jpeg.SOS:
                 scans += 1
                 # Other bytes may look like a scan too, so only many of them are worth a full count.
                 if scans == 1 and (single or data.count(_SCAN, at) < max_scans):
                     return parts + 1, scans
         parts += 1
         if scans:
-            following = _SEGMENT.search(data, at)
+            following = jpeg.SEGMENT.search(data, at)
             at = len(data) if following is None else following.start()
     return parts, scans
 

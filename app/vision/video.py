@@ -17,6 +17,9 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # Keeps FFmpeg's messages
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")  # A file cannot fetch a URL.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
+_TOLERANCE = 1e-6
+"""Error of a frame's time and of multiples of a step, in seconds."""
+
 
 def is_video(name: str) -> bool:
     """Whether a file name has the suffix of a video."""
@@ -66,12 +69,15 @@ def sampled_frames(path: Path, every: SamplingStep) -> Iterator[Frame]:
         due, frames = 0.0, 0
         for number in _numbers(capture):
             time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if number < due if every.unit == "frames" else time < due - 1e-6:
+            if number < due if every.unit == "frames" else time < due - _TOLERANCE:
                 continue
             readable, pixels = capture.retrieve()
             if not readable:
                 continue
-            due = number + every.step if every.unit == "frames" else (time // every.step + 1) * every.step
+            if every.unit == "frames":
+                due = number + every.step
+            else:
+                due = (math.floor((time + _TOLERANCE) / every.step) + 1) * every.step
             frames += 1
             yield Frame(time, np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8))
         if not frames:
