@@ -60,10 +60,10 @@ Written by `python -m training.page` from [{name}.json]({name}.json).
 ## Protocol
 
 The truth is what people see: ten people voted on each picture (FER+). The model was trained on FER-2013's Training
-split with its labels and these votes. PublicTest chose among runs, the share of the votes in the answer, the
-temperature ({temperature}) and both thresholds. {seen} PublicTest pictures are copies of Training pictures, so
-accuracy is given with and without them. They set neither the temperature nor the thresholds. Each face is one crop;
-there is no averaging over views.
+split with its labels and these votes. PublicTest chose among runs, the temperature ({temperature}) and both thresholds,
+and with the news faces the share of the votes in the answer. {seen} PublicTest pictures are copies of Training
+pictures, so accuracy is given with and without them. They set neither the temperature nor the thresholds. Each face is
+one crop; there is no averaging over views.
 
 {test}
 
