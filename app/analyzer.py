@@ -183,7 +183,11 @@ class Analyzer:
             return error
 
     async def annotate(
-        self, source: Source, form: drawing.FileFormat, selection: Selection = EVERY_FACE
+        self,
+        source: Source,
+        form: drawing.FileFormat,
+        selection: Selection = EVERY_FACE,
+        style: drawing.Style | None = None,
     ) -> tuple[Prediction, bytes]:
         """Analyze a picture and draw the answer over it.
 
@@ -197,7 +201,8 @@ class Analyzer:
 
         def draw() -> bytes:
             pixels = picture.rgb(min(drawing.drawing_size(prediction.image)))
-            return drawing.encoded(drawing.draw_faces(pixels, prediction.image, prediction.faces), form)
+            drawn = drawing.draw_faces(pixels, prediction.image, prediction.faces, style)
+            return drawing.encoded(drawn, form)
 
         return prediction, await self._in_pool(draw)
 

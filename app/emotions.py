@@ -7,6 +7,7 @@ class Emotion(NamedTuple):
     """One expression: its label and the words, sign and colour (`#rrggbb`) that clients may show for it."""
 
     name: str
+    display_name: str
     emoji: str
     description: str
     message: str
@@ -16,6 +17,7 @@ class Emotion(NamedTuple):
 EMOTIONS: tuple[Emotion, ...] = (
     Emotion(
         "angry",
+        "Angry",
         "\N{ANGRY FACE}",
         "Lowered, drawn-together brows, a hard stare, lips pressed or squared.",
         "The face shows anger.",
@@ -23,6 +25,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "disgust",
+        "Disgusted",
         "\N{NAUSEATED FACE}",
         "A wrinkled nose, a raised upper lip, narrowed eyes.",
         "The face shows disgust.",
@@ -30,6 +33,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "fear",
+        "Afraid",
         "\N{FEARFUL FACE}",
         "Raised, drawn-together brows, wide eyes, lips stretched or parted.",
         "The face shows fear.",
@@ -37,6 +41,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "happy",
+        "Happy",
         "\N{SMILING FACE WITH OPEN MOUTH}",
         "Raised lip corners, lifted cheeks, often teeth and crow's feet.",
         "The face shows happiness.",
@@ -44,6 +49,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "neutral",
+        "Neutral",
         "\N{NEUTRAL FACE}",
         "Relaxed features without a marked expression.",
         "The face shows no marked expression.",
@@ -51,6 +57,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "sad",
+        "Sad",
         "\N{CRYING FACE}",
         "Raised inner brows, drooping eyelids, lip corners pulled down.",
         "The face shows sadness.",
@@ -58,6 +65,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "surprise",
+        "Surprised",
         "\N{ASTONISHED FACE}",
         "Raised brows, wide eyes, a dropped jaw.",
         "The face shows surprise.",

@@ -7,8 +7,8 @@ import argparse
 import textwrap
 from pathlib import Path
 
-from app.card import percent
 from app.model.card import NOT_KNOWN, Card, Figures, LabelFigures, Robustness, Served, read_card
+from app.percent import percent
 from app.vision import blazeface
 from training.dataset import CLEAR_VOTES
 from training.network import HIDDEN

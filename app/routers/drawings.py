@@ -10,7 +10,7 @@ from app.emotions import LABELS
 from app.http.problem_details import responses
 from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS, SelectionDep
 from app.routers.uploads import ONE_FILE_BODY, OneFile
-from app.vision.drawing import FileFormat
+from app.vision.drawing import FileFormat, Style
 from app.vision.geometry import Point
 
 router = APIRouter(tags=["pictures"])
@@ -60,17 +60,25 @@ def _picture(description: str, *media_types: str) -> dict[int | str, dict[str, A
     openapi_extra=ONE_FILE_BODY,
     responses={
         **responses(errors.NotAcceptable, *PICTURE_ERRORS, *COMMON_ERRORS),
-        **_picture("The picture, upright, with every face's box, label and probabilities.", *_MEDIA_TYPES.values()),
+        **_picture(
+            "The picture, upright, with every face's box and label, and probabilities if they are few.",
+            *_MEDIA_TYPES.values(),
+        ),
     },
 )
 async def predict_annotated(
-    form: Annotated[FileFormat, Depends(_accepted)], upload: OneFile, selection: SelectionDep
+    form: Annotated[FileFormat, Depends(_accepted)],
+    upload: OneFile,
+    selection: SelectionDep,
+    style: Annotated[
+        Style | None, Query(description="Boxes and labels alone, or bars too; bars for up to three faces by default.")
+    ] = None,
 ) -> Response:
     """Answer one picture as `/predict` does, with the answer drawn over the picture.
 
     The answer is a JPEG, or a PNG if `Accept` prefers it. It carries no metadata of the upload.
     """
-    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection)
+    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection, style)
     return Response(picture, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept"})
 
 
