@@ -89,6 +89,7 @@ class Explanation:
         number: number of the face, 0 for the largest.
         label: the explained label.
         faces: number of faces in the picture.
+        heat: float32 [6, 6], row by row from the top left of the face: above zero speaks for the label.
     """
 
     image: bytes
@@ -96,6 +97,7 @@ class Explanation:
     number: int
     label: str
     faces: int
+    heat: NDArray[np.float32]
 
 
 class Analyzer:
@@ -241,7 +243,7 @@ class Analyzer:
             pixels = face_pixels(found.picture, place.box, drawing.HEAT_SIDE, place.roll or 0)
             return drawing.encoded(drawing.draw_heat(pixels, heat), "PNG")
 
-        return Explanation(await self._in_pool(draw), face, number, label, len(found.faces))
+        return Explanation(await self._in_pool(draw), face, number, label, len(found.faces), heat)
 
     def relabel(self, face: Face, probabilities: Probabilities) -> Face:
         """The same face with other probabilities, float32 [7]."""

@@ -103,7 +103,7 @@ async def explain(
     """Show which parts of one face speak for a label, and which against it (occlusion, Zeiler & Fergus 2014).
 
     `X-Emotion` is the explained label, `X-Probability` its probability, `X-Face` the number of the face and `X-Faces`
-    the number of faces in the picture.
+    the number of faces in the picture. `X-Heat` is the heat in numbers: 6 rows of 6, above zero for the label.
     """
     if (x is None) != (y is None):
         raise errors.InvalidRequest("A point has both x and y.")
@@ -114,5 +114,6 @@ async def explain(
         "X-Probability": f"{explanation.face.probabilities[explanation.label]:.4f}",
         "X-Face": str(explanation.number),
         "X-Faces": str(explanation.faces),
+        "X-Heat": ",".join(f"{value:.3f}" for value in explanation.heat.ravel()),
     }
     return Response(explanation.image, media_type="image/png", headers=headers)
