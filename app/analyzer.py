@@ -94,6 +94,7 @@ class Explanation:
         number: number of the face, 0 for the largest.
         label: the explained label.
         faces: number of faces in the picture.
+        heat: float32 [6, 6], row by row from the top left of the face: above zero speaks for the label.
     """
 
     image: bytes
@@ -101,6 +102,7 @@ class Explanation:
     number: int
     label: str
     faces: int
+    heat: NDArray[np.float32]
 
 
 class Analyzer:
@@ -204,7 +206,11 @@ class Analyzer:
             return error
 
     async def annotate(
-        self, source: Source, form: drawing.FileFormat, selection: Selection = EVERY_FACE
+        self,
+        source: Source,
+        form: drawing.FileFormat,
+        selection: Selection = EVERY_FACE,
+        style: drawing.Style | None = None,
     ) -> tuple[Prediction, bytes]:
         """Analyze a picture and draw the answer over it.
 
@@ -218,7 +224,8 @@ class Analyzer:
 
         def draw() -> bytes:
             pixels = picture.rgb(min(drawing.drawing_size(prediction.image)))
-            return drawing.encoded(drawing.draw_faces(pixels, prediction.image, prediction.faces), form)
+            drawn = drawing.draw_faces(pixels, prediction.image, prediction.faces, style)
+            return drawing.encoded(drawn, form)
 
         return prediction, await self._in_pool(draw)
 
@@ -257,7 +264,7 @@ class Analyzer:
             pixels = face_pixels(found.picture, place.box, drawing.HEAT_SIDE, place.roll or 0)
             return drawing.encoded(drawing.draw_heat(pixels, heat), "PNG")
 
-        return Explanation(await self._in_pool(draw), face, number, label, len(found.faces))
+        return Explanation(await self._in_pool(draw), face, number, label, len(found.faces), heat)
 
     def relabel(self, face: Face, probabilities: Probabilities) -> Face:
         """The same face with other probabilities, float32 [7]."""

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from app.errors import StartError
 from app.model.card import LICENCE, NOT_KNOWN, Card, Figures, read_card
+from app.percent import percent
 from app.program import command_parser
 from app.settings import Settings, cannot
 from app.terminal import WIDTH, say
@@ -66,11 +67,6 @@ def _calibration(one: Figures) -> Iterator[str]:
     yield f"{one.data:<12}{'confidence':>12}{'right':>12}{'faces':>12}"
     for part in one.calibration:
         yield f"{'':<12}{percent(part.confidence):>12}{percent(part.accuracy):>12}{part.count:>12}"
-
-
-def percent(share: float) -> str:
-    """A share, 0 to 1, for people."""
-    return f"{100 * share:.1f} %"
 
 
 def main(words: Sequence[str]) -> int:

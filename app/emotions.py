@@ -9,6 +9,7 @@ class Emotion(NamedTuple):
 
     Attributes:
         name: the label.
+        display_name: the label as a word for people.
         emoji: one character.
         description: how it looks.
         noun: what a face with it shows.
@@ -16,6 +17,7 @@ class Emotion(NamedTuple):
     """
 
     name: str
+    display_name: str
     emoji: str
     description: str
     noun: str
@@ -30,6 +32,7 @@ class Emotion(NamedTuple):
 EMOTIONS: tuple[Emotion, ...] = (
     Emotion(
         "angry",
+        "Angry",
         "\N{ANGRY FACE}",
         "Lowered, drawn-together brows, a hard stare, lips pressed or squared.",
         "anger",
@@ -37,6 +40,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "disgust",
+        "Disgusted",
         "\N{NAUSEATED FACE}",
         "A wrinkled nose, a raised upper lip, narrowed eyes.",
         "disgust",
@@ -44,6 +48,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "fear",
+        "Afraid",
         "\N{FEARFUL FACE}",
         "Raised, drawn-together brows, wide eyes, lips stretched or parted.",
         "fear",
@@ -51,6 +56,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "happy",
+        "Happy",
         "\N{SMILING FACE WITH OPEN MOUTH}",
         "Raised lip corners, lifted cheeks, often teeth and crow's feet.",
         "happiness",
@@ -58,6 +64,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "neutral",
+        "Neutral",
         "\N{NEUTRAL FACE}",
         "Relaxed features without a marked expression.",
         "no marked expression",
@@ -65,6 +72,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "sad",
+        "Sad",
         "\N{CRYING FACE}",
         "Raised inner brows, drooping eyelids, lip corners pulled down.",
         "sadness",
@@ -72,6 +80,7 @@ EMOTIONS: tuple[Emotion, ...] = (
     ),
     Emotion(
         "surprise",
+        "Surprised",
         "\N{ASTONISHED FACE}",
         "Raised brows, wide eyes, a dropped jaw.",
         "surprise",

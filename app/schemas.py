@@ -158,6 +158,7 @@ class Batch(_Answer):
 
 class EmotionDetail(_Answer):
     name: str
+    display_name: str = Field(description="The label as a word for people.", examples=["Afraid"])
     emoji: str
     description: str
     message: str

@@ -1,4 +1,4 @@
-"""Write the examples of the API's description: the service's answers to its sample portrait.
+"""Write the service's answers to its sample pictures: the examples of the API's description and of the demo page.
 
 python -m bench.examples
 """
@@ -12,7 +12,11 @@ from app.http.description import EXAMPLES
 from app.main import create_app
 from app.routers.info import STATIC
 
-PORTRAIT = STATIC / "samples" / "astronaut.jpg"
+FOLDER = STATIC / "samples"
+PORTRAIT = FOLDER / "astronaut.jpg"
+
+SAMPLES = FOLDER / "samples.json"
+"""The pictures of the demo page with their titles, credits and answers, and the labels."""
 
 
 def examples() -> dict[str, Any]:
@@ -30,5 +34,19 @@ def examples() -> dict[str, Any]:
         }
 
 
+def samples() -> dict[str, Any]:
+    """What `SAMPLES` holds, with the answers that the service gives to its pictures."""
+    pictures = json.loads(SAMPLES.read_text())["pictures"]
+    with TestClient(create_app()) as client:
+        for picture in pictures:
+            answer = client.post("/predict", content=(FOLDER / picture["file"]).read_bytes()).json()
+            picture["answer"] = {name: value for name, value in answer.items() if name in _SHOWN}
+        return {"emotions": client.get("/emotions").json()["details"], "pictures": pictures}
+
+
+_SHOWN = ("faces", "image", "model", "timings_ms", "code", "detail")
+
+
 if __name__ == "__main__":
     EXAMPLES.write_text(json.dumps(examples(), indent=1) + "\n")
+    SAMPLES.write_text(json.dumps(samples(), ensure_ascii=False, separators=(",", ":")) + "\n")

@@ -15,6 +15,7 @@ from PIL import Image
 from app.analyzer import face_pixels
 from app.emotions import EMOTIONS, LABELS, Emotion
 from app.errors import ServiceError
+from app.percent import percent
 from app.rows import Row
 from app.settings import Settings
 from app.terminal import counted
@@ -54,7 +55,7 @@ class Summary:
         lines.append(f"  {'':<18}{'faces':>10}{'share':>10}{'certain':>10}")
         for label in LABELS:
             share = self.faces[label] / total if total else 0
-            lines.append(f"  {label:<18}{self.faces[label]:>10}{share:>10.1%}{self.certain[label]:>10}")
+            lines.append(f"  {label:<18}{self.faces[label]:>10}{percent(share):>10}{self.certain[label]:>10}")
         if self.codes:
             lines.append(f"  {'':<18}{'pictures':>10}")
         lines += [f"  {code:<18}{number:>10}" for code, number in sorted(self.codes.items())]
@@ -84,6 +85,7 @@ def page(summary: Summary, settings: Settings) -> str:
     """An HTML page that stands alone; the faces on it are read from their pictures again."""
     figures = "".join(_figures(emotion, summary) for emotion in EMOTIONS)
     codes = "".join(f"<tr><th>{html.escape(code)}</th><td>{number}</td></tr>" for code, number in summary.codes.items())
+    failed = f"<h2>Without an answer</h2>\n<table>{codes}</table>" if codes else ""
     sheets = "".join(
         f'<h2 style="border-color: {emotion.colour}">{emotion.emoji} {emotion.name}</h2>'
         f"<p>The most confident of {summary.faces[emotion.name]}.</p>"
@@ -92,7 +94,7 @@ def page(summary: Summary, settings: Settings) -> str:
         if summary.best[emotion.name]
     )
     return _PAGE.format(
-        pictures=summary.pictures, faces=summary.faces.total(), figures=figures, codes=codes, sheets=sheets
+        pictures=summary.pictures, faces=summary.faces.total(), figures=figures, failed=failed, sheets=sheets
     )
 
 
@@ -100,7 +102,7 @@ def _figures(emotion: Emotion, summary: Summary) -> str:
     faces = summary.faces[emotion.name]
     share = faces / max(summary.faces.total(), 1)
     return (
-        f"<tr><th>{emotion.emoji} {emotion.name}</th><td>{faces}</td><td>{share:.1%}</td>"
+        f"<tr><th>{emotion.emoji} {emotion.name}</th><td>{faces}</td><td>{percent(share)}</td>"
         f"<td>{summary.certain[emotion.name]}</td>"
         f'<td><div class="bar"><div style="width: {share:.2%}; background: {emotion.colour}"></div></div></td></tr>'
     )
@@ -111,7 +113,7 @@ def _faces(best: list[tuple[float, int, Row]], settings: Settings) -> str:
 
 
 def _face(row: Row, settings: Settings) -> str:
-    words = html.escape(f"{row['file']}: {row['emotion']} {row['confidence']:.0%}", quote=True)
+    words = html.escape(f"{row['file']}: {row['emotion']} {percent(row['confidence'], 0)}", quote=True)
     try:
         picture = Picture(read(row["file"], settings.max_file_bytes), settings.picture_limits)
         box = Box(row["x"], row["y"], row["width"], row["height"])
@@ -126,7 +128,7 @@ def _face(row: Row, settings: Settings) -> str:
 
 def _caption(row: Row) -> str:
     name = html.escape(PurePath(row["file"]).name)
-    return f"<figcaption>{row['confidence']:.0%}{'' if row['certain'] else '?'}<br>{name}</figcaption>"
+    return f"<figcaption>{percent(row['confidence'], 0)}{'' if row['certain'] else '?'}<br>{name}</figcaption>"
 
 
 _PAGE = """<!doctype html>
@@ -150,11 +152,10 @@ _PAGE = """<!doctype html>
 <h1>Expressions in {pictures} pictures</h1>
 <p>{faces} faces. This is what faces show, not what people feel.</p>
 <table>
-  <tr><th>Label</th><td>Faces</td><td>Share</td><td>Certain</td><td>of 100%</td></tr>
+  <tr><th>Label</th><td>Faces</td><td>Share</td><td>Certain</td><td>of 100 %</td></tr>
   {figures}
 </table>
-<h2>Without an answer</h2>
-<table>{codes}</table>
+{failed}
 {sheets}
 </html>
 """

@@ -24,7 +24,7 @@ from app.rows import COLUMNS, Row
 from app.settings import Settings
 from bench.server import titled
 from jobs import rows
-from jobs.report import summarize
+from jobs.report import Summary, page, summarize
 from jobs.sources import PlanError, folder_of, plan
 from jobs.worker import Worker
 from tests.helpers import INTERRUPTIBLE, ROOT, encoded, group
@@ -117,13 +117,17 @@ def test_a_folder_becomes_rows_in_either_form(pictures: Path, tmp_path: Path) ->
     faces = summarize(as_csv).faces
     assert "40 pictures" in report
     assert len(re.findall(r'<img src="data:image/jpeg;base64,', report)) == min(faces["happy"], 24)
-    assert "invalid_image" in report
+    assert re.search("Without an answer.*invalid_image", report, re.DOTALL)
     for emotion in EMOTIONS:
         share = faces[emotion.name] / faces.total()
         assert f'style="width: {share:.2%}; background: {emotion.colour}"' in report
     best = max((row for row in as_csv if row["emotion"] == "happy"), key=lambda row: float(row["confidence"]))
     assert f"<br>{Path(best['file']).name}</figcaption>" in report
     assert "http" not in report
+
+
+def test_a_report_has_no_heading_without_something_below_it() -> None:
+    assert "Without an answer" not in page(Summary(pictures=1), Settings())
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from app.http.description import EXAMPLES
 from app.main import create_app
-from bench.examples import examples
+from bench.examples import SAMPLES, examples, samples
 
 DESCRIPTION = create_app().openapi()
 OPERATIONS: list[tuple[str, dict[str, Any]]] = [
@@ -36,6 +36,23 @@ def check_same(one: Any, other: Any) -> None:
 @pytest.mark.slow
 def test_the_examples_are_what_the_service_answers() -> None:
     check_same(examples(), json.loads(EXAMPLES.read_text()))
+
+
+@pytest.mark.slow
+def test_the_samples_of_the_page_have_the_services_answers() -> None:
+    answered, shown = samples(), json.loads(SAMPLES.read_text())
+    for one in (answered, shown):
+        for face in [face for picture in one["pictures"] for face in picture["answer"].get("faces", [])]:
+            for name in ("emotion", "message", "certain", "plausible", "confidence"):
+                del face[name]  # The last digits decide these where probabilities are close.
+    check_same(answered, shown)
+
+
+def test_the_samples_of_the_page_are_there_and_have_a_source() -> None:
+    pictures = json.loads(SAMPLES.read_text())["pictures"]
+    files = {path.name for path in SAMPLES.parent.glob("*.jpg")}
+    assert {picture["file"] for picture in pictures} == files == {path.name for path in SAMPLES.parent.glob("thumbs/*")}
+    assert all(picture["title"] and picture["credit"] for picture in pictures)
 
 
 def test_every_answer_in_json_has_an_example() -> None:

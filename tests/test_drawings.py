@@ -136,6 +136,10 @@ def test_a_face_is_explained(http: httpx2.Client, portrait: bytes) -> None:
     assert answer.headers["x-emotion"] == body["emotion"] == "happy"
     assert float(answer.headers["x-probability"]) == pytest.approx(body["confidence"], abs=0.01)
     assert (answer.headers["x-face"], answer.headers["x-faces"]) == ("0", "1")
+    heat = np.array(answer.headers["x-heat"].split(","), float).reshape(6, 6)
+    assert heat.max() > 0
+    hottest = np.unravel_index(redness(answer.content).argmax(), (HEAT_SIDE, HEAT_SIDE))
+    assert np.abs(np.array(hottest) / HEAT_SIDE * 6 - 0.5 - np.unravel_index(heat.argmax(), (6, 6))).max() < 1.5
     other = http.post("/explain", params={"label": "sad"}, content=portrait)
     assert other.headers["x-emotion"] == "sad"
     assert float(other.headers["x-probability"]) == pytest.approx(body["probabilities"]["sad"], abs=0.01)

@@ -1,5 +1,6 @@
 """What a person sees in a browser: the demo page and Swagger UI, in a real Chromium against the running service."""
 
+import csv
 import hashlib
 import json
 import re
@@ -16,11 +17,21 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Locator, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    FilePayload,
+    Locator,
+    Page,
+    Request,
+    Route,
+    WebSocketRoute,
+    expect,
+    sync_playwright,
+)
 from websockets.sync.client import connect
 
 from app import __version__
-from app.emotions import LABELS
+from app.emotions import EMOTIONS, LABELS
 from app.main import create_app
 from app.model.classifier import Classifier
 from app.settings import Settings
@@ -92,9 +103,9 @@ def choose(page: Page, *pictures: FilePayload) -> None:
 
 
 def opened(page: Page, service: str) -> None:
-    """Go to the page and wait until its example is answered."""
+    """Go to the page and wait until its first example is shown."""
     page.goto(service)
-    expect(page.locator(".example .faces > li")).to_have_count(1)
+    expect(shown(page).locator(".face")).to_have_count(1)
 
 
 def copies(portrait: bytes, count: int) -> list[FilePayload]:
@@ -106,7 +117,9 @@ def many_faces(count: int) -> FilePayload:
     """A picture of as many heads, side by side."""
     astronaut, hopper = people()
     heads = [cv2.resize(head, (300, 300)) for head in (astronaut[:330, 60:390], hopper[30:430, 60:460])]
-    rows = [np.hstack([heads[(row + column) % 2] for column in range(count // 2)]) for row in range(2)]
+    lines = 8 if count > 20 else 2
+    heads = [cv2.resize(head, (600 // lines, 600 // lines)) for head in heads]
+    rows = [np.hstack([heads[(row + column) % 2] for column in range(count // lines)]) for row in range(lines)]
     return FilePayload(name="many.png", mimeType="image/png", buffer=encoded(np.vstack(rows)))
 
 
@@ -119,11 +132,21 @@ def rounded(face: dict[str, Any]) -> list[str]:
     return [f"{int(100 * face['probabilities'][label] + 0.5)} %" for label in LABELS]
 
 
-def copied(page: Page, name: str) -> str:
-    page.get_by_role("button", name=name).locator("visible=true").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+def copied(page: Page, kind: str) -> str:
+    """What the panel of code hands out for one of its tabs."""
+    panel = shown(page).locator(".code")
+    if panel.get_attribute("open") is None:
+        panel.locator("summary").click()
+    panel.get_by_role("button", name=kind, exact=True).click()
+    panel.get_by_role("button", name="Copy").click()
+    expect(panel.get_by_role("button", name="Copied")).to_be_visible()
     text: str = page.evaluate("navigator.clipboard.readText()")
     return text
+
+
+def start_camera(page: Page) -> None:
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="Start the camera").click()
 
 
 def shown(page: Page) -> Locator:
@@ -131,47 +154,104 @@ def shown(page: Page) -> Locator:
     return page.locator("article:not([hidden])")
 
 
-def test_page_opens_with_an_answered_example(page: Page, service: str, trouble: list[str]) -> None:
+def own(page: Page) -> Locator:
+    """The pictures that were chosen."""
+    return page.locator("article:not(.sample)")
+
+
+WORDS = {emotion.name: emotion.display_name for emotion in EMOTIONS}
+
+
+def test_page_opens_with_answered_examples(page: Page, service: str, trouble: list[str]) -> None:
     requests: list[Request] = []
     page.on("requestfinished", lambda request: None if request.url.startswith("blob:") else requests.append(request))
-    answer = httpx2.post(f"{service}/predict", files={"file": EXAMPLE.read_bytes()}, timeout=60).json()
     opened(page, service)
 
-    expect(page.locator(".faces .label")).to_have_text(answer["emotion"])
+    expect(shown(page).locator(".face .label")).to_have_text("Happy")
     expect(shown(page).locator(".name")).to_contain_text("NASA")
-    expect(shown(page).locator(".crop")).to_be_visible()
     expect(page.locator("#version")).to_have_text(__version__)
-    assert sum(request.sizes()["responseBodySize"] for request in requests) < 150_000
-    assert len(requests) == len({request.url for request in requests}), "something is asked for twice"
+    expect(page.locator("#strip .name")).to_have_count(6)
+    page.wait_for_load_state("networkidle")
+    paths = [request.url.removeprefix(service) for request in requests]
+    assert len(paths) == len(set(paths)), "something is asked for twice"
+    assert not [path for path in paths if not path.startswith("/static/") and path not in ("/", "/health")]
+    pictures = [request for request in requests if request.url.endswith(".jpg")]
+    assert sum(request.sizes()["responseBodySize"] for request in requests if request not in pictures) < 150_000
+    assert sum(request.sizes()["responseBodySize"] for request in pictures) < 150_000
     assert page.evaluate("document.documentElement.scrollTop") == 0
+    assert _painted(shown(page).locator(".face canvas")) > 100_000
     assert trouble == []
+
+
+def test_every_example_can_be_shown_without_the_service(page: Page, service: str, trouble: list[str]) -> None:
+    opened(page, service)
+    for path in ("predict", "emotions", "model", "explain"):
+        page.route(f"**/{path}", lambda route: route.abort())
+    for title, words in {
+        "Worry": "1 face",
+        "A crowd": "28 faces",
+        "A tilted face": "1 face",
+        "Ten averages": "10 faces",
+        "Nobody": "No face",
+    }.items():
+        page.get_by_role("button", name=title).click()
+        expect(shown(page).locator(".status")).to_contain_text(words)
+        expect(shown(page).locator("figure img")).to_be_visible()
+        expect(shown(page).locator(".name")).not_to_have_text("")
+    assert trouble == []
+
+
+def test_a_keyed_service_asks_for_no_key_before_it_is_needed(
+    page: Page, classifier: Classifier, trouble: list[str]
+) -> None:
+    with serving(create_app(Settings(api_keys=(hashlib.sha256(_KEY.encode()).hexdigest(),)), parts(classifier))) as url:
+        opened(page, url)
+        page.get_by_role("button", name="A crowd").click()
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("#key")).to_be_hidden()
+        assert trouble == []
+        page.goto("about:blank")
+
+
+def test_a_link_to_the_page_and_its_icon_show_something(service: str) -> None:
+    page = httpx2.get(service, headers={"Accept": "text/html"}).text
+    for name in ("og:title", "og:description", "og:image", "description", "theme-color"):
+        assert re.search(f'<meta (property|name)="{name}"[^>]* content="[^"]+"', page), name
+    (address,) = re.findall('property="og:image" content="([^"]+)"', page)
+    assert address.startswith(f"{service}/")
+    assert httpx2.get(address).headers["Content-Type"] == "image/jpeg"
+    icon = httpx2.get(f"{service}/favicon.ico")
+    assert icon.headers["Content-Type"] in ("image/x-icon", "image/vnd.microsoft.icon")
+    with Image.open(BytesIO(icon.content)) as picture:
+        assert picture.format == "ICO"
 
 
 def test_page_shows_what_the_service_answers(
     page: Page, service: str, portrait: bytes, picture: FilePayload, trouble: list[str]
 ) -> None:
     answer = httpx2.post(f"{service}/predict", files={"file": portrait}, timeout=60).json()
-    signs = {emotion["name"]: emotion["emoji"] for emotion in httpx2.get(f"{service}/emotions").json()["details"]}
 
     opened(page, service)
     choose(page, picture)
 
-    expect(page.locator("article")).to_have_count(1)  # The example has given way.
+    expect(shown(page)).to_have_attribute("aria-label", "portrait.jpg")
     expect(page.get_by_alt_text("portrait.jpg").first).to_be_visible()
-    faces = page.locator(".faces > li")
-    expect(faces).to_have_count(1)
-    heading = faces.get_by_role("heading")
-    expect(heading).to_contain_text(answer["emotion"])
-    expect(heading).to_contain_text(signs[answer["emotion"]])
-    expect(heading).to_contain_text(f"{100 * answer['confidence']:.0f}")
-    expect(faces.locator(".doubt")).to_have_text("")
-    expect(faces.get_by_role("rowheader")).to_have_text(list(LABELS))
-    assert figures(faces) == rounded(answer["faces"][0])
-    expect(page.locator("article .status")).to_have_text("One face: happy.")
-    expect(page.locator("article .stats")).to_have_text(
-        re.compile(r"One face in \d+ ms \(decode \d+, detect \d+, classify \d+\)")
+    face = shown(page).locator(".face")
+    expect(face).to_have_count(1)
+    heading = face.get_by_role("heading")
+    expect(heading).to_have_text(f"{WORDS[answer['emotion']]} {100 * answer['confidence']:.0f}\xa0%")
+    assert face.locator(".mix span").count() == len(LABELS)
+    expect(face.locator(".legend li")).to_have_text(["Happy"])
+    expect(face.locator(".remark")).to_have_text("")
+    expect(face.locator("table")).to_be_hidden()
+    face.get_by_text("All seven").click()
+    expect(face.get_by_role("rowheader")).to_have_text(list(WORDS.values()))
+    assert figures(face) == rounded(answer["faces"][0])
+    expect(shown(page).locator(".status")).to_have_text("1 face: Happy")
+    expect(shown(page).locator(".count")).to_have_attribute(
+        "title", re.compile(r"Answered in \d+ ms \(decode \d+, detect \d+, classify \d+\)")
     )
-    copy = json.loads(copied(page, "Copy JSON"))
+    copy = json.loads(copied(page, "JSON"))
     assert copy | {"timings_ms": None} == answer | {"timings_ms": None}
     assert trouble == []
 
@@ -189,10 +269,10 @@ def test_page_draws_the_box_around_the_face(
     answer = httpx2.post(f"{service}/predict", files={"file": portrait}, timeout=60).json()
     opened(page, service)
     choose(page, picture)
-    expect(page.get_by_alt_text("portrait.jpg").first).to_be_visible()
+    expect(shown(page)).to_have_attribute("aria-label", "portrait.jpg")
     page.set_viewport_size({"width": width, "height": 844})
 
-    outline, image = page.locator("article .boxes rect"), shown(page).locator("figure img")
+    outline, image = shown(page).locator(".boxes rect"), shown(page).locator("figure img")
     expect(outline).to_be_visible()
     page.wait_for_timeout(200)
     drawn, seen = outline.bounding_box(), image.bounding_box()
@@ -207,73 +287,170 @@ def test_page_draws_the_box_around_the_face(
 
 
 def test_page_says_when_it_is_not_sure(page: Page, service: str, picture: FilePayload) -> None:
+    probabilities = {name: {"sad": 0.52, "fear": 0.21}.get(name, 0.054) for name in LABELS}
+
     def doubt(route: Route) -> None:
         answer = route.fetch().json()
-        answer["faces"][0] |= {"certain": False, "plausible": ["happy", "sad", "neutral"], "detection": 0.52}
+        answer["faces"][0] |= {"emotion": "sad", "confidence": 0.52, "probabilities": probabilities, "certain": False}
+        answer["faces"][0] |= {"plausible": ["sad", "fear", "neutral"], "detection": 0.52}
         route.fulfill(json=answer)
 
     page.route("**/predict", doubt)
-    page.goto(service)
+    opened(page, service)
     choose(page, picture)
 
-    face = page.locator("li.unsure.weak")
-    expect(face.locator(".doubt")).to_have_text("Not sure: it may be sad or neutral. Weak detection: 52\xa0%.")
-    expect(face.get_by_role("heading")).to_contain_text("happy?")
-    expect(page.locator(".pills span")).to_contain_text("happy?")
-    assert face.locator(".crop").evaluate("crop => getComputedStyle(crop).opacity") == "0.5"
+    face = own(page).locator(".face.unsure.weak")
+    expect(face.get_by_role("heading")).to_have_text("Sad or afraid? 52\xa0% / 21\xa0%")
+    expect(face.locator(".remark")).to_have_text("Blurred or far away")
+    expect(own(page).locator(".pills span")).to_contain_text("Sad")
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_page_shows_a_group(width: int, page: Page, service: str, trouble: list[str]) -> None:
+@pytest.mark.parametrize("count", [6, 14, 80])
+def test_page_shows_a_group(count: int, width: int, page: Page, service: str, trouble: list[str]) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    page.goto(service)
-    choose(page, many_faces(14))
+    opened(page, service)
+    choose(page, many_faces(count))
 
-    faces = page.locator(".faces > li")
-    expect(faces).to_have_count(14)
-    assert page.locator(".faces .number").all_text_contents() == [str(number + 1) for number in range(14)]
-    expect(page.locator(".faces table:visible")).to_have_count(0)
-    boxes = [one.bounding_box() for one in page.locator(".boxes rect").all()]
-    pills = [one.bounding_box() for one in page.locator(".pills span").all()]
-    for number, pill in enumerate(pills):
-        assert not any(_meet(pill, box) for other, box in enumerate(boxes) if other != number), number
-    faces.nth(3).hover()
-    expect(page.locator(".boxes .lit")).to_have_count(1)
-    expect(page.locator(".boxes rect").nth(3)).to_have_class(re.compile("lit"))
-    page.locator(".boxes rect").nth(5).hover()
-    expect(page.locator(".faces > .lit .number")).to_have_text("6")
-    faces.nth(5).locator("summary").first.click()
-    expect(faces.nth(5).get_by_role("rowheader")).to_have_text(list(LABELS))
+    tiles = own(page).locator(".tile")
+    expect(tiles).to_have_count(count)
+    assert own(page).locator(".tile .number").all_text_contents() == [str(number + 1) for number in range(count)]
+    boxes = [box for one in own(page).locator(".boxes rect").all() if (box := one.bounding_box())]
+    assert len(boxes) == count
+    pills = [one.bounding_box() for one in own(page).locator(".pills span").all() if one.is_visible()]
+    for box in boxes:
+        assert sum(_shared(pill, box) for pill in pills) <= 0.25 * box["width"] * box["height"], "a face is hidden"
+    tiles.nth(3).hover()
+    expect(own(page).locator(".boxes .lit")).to_have_count(1)
+    expect(own(page).locator(".boxes rect").nth(3)).to_have_class(re.compile("lit"))
+    expect(own(page).locator(".pills span").nth(3)).to_be_visible()
+    own(page).locator(".boxes rect").nth(5).hover()
+    expect(tiles.nth(5).get_by_role("button")).to_have_class(re.compile("lit"))
+    own(page).locator(".boxes rect").nth(5).click()
+    expect(tiles.nth(5).get_by_role("button")).to_have_attribute("aria-expanded", "true")
+    expect(own(page).locator(".face .label")).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert trouble == []
 
 
-def _meet(one: Any, other: Any) -> bool:
+def test_a_crowd_is_summed_up_and_filtered(page: Page, service: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, service)
+    choose(page, many_faces(80))
+    expect(own(page).locator(".tile")).to_have_count(80)
+    expect(own(page).locator(".total")).to_have_text("80 faces")
+    buttons = own(page).locator(".filters button")
+    numbers = [int(text.split()[-1]) for text in buttons.all_inner_texts()]
+    assert sum(numbers) == 80
+    wall = own(page).locator(".faces").bounding_box()
+    assert wall is not None
+    assert wall["height"] < 2 * 844
+    buttons.last.click()
+    expect(own(page).locator(".tile:visible")).to_have_count(numbers[-1])
+    expect(own(page).locator(".boxes rect:not(.out)")).to_have_count(numbers[-1])
+    buttons.last.click()
+    expect(own(page).locator(".tile:visible")).to_have_count(80)
+
+
+def _shared(one: Any, other: Any) -> float:
+    """Area of what two boxes share."""
     across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
     down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
-    return bool(min(across, down) > 1)
+    return float(max(across, 0) * max(down, 0))
 
 
 def test_page_takes_thirty_pictures(page: Page, service: str, portrait: bytes, trouble: list[str]) -> None:
     opened(page, service)
     choose(page, *copies(portrait, 30))
 
-    thumbs = page.locator("#strip li")
+    thumbs = page.locator("#strip li:not(.sample)")
     expect(thumbs).to_have_count(30)
-    expect(page.locator("article .faces > li")).to_have_count(30)
+    expect(own(page).locator(".face")).to_have_count(30)
     expect(shown(page)).to_have_attribute("aria-label", "0.jpg")
     expect(shown(page).locator(".name")).to_have_text("0.jpg")
+    expect(page.locator("#total p")).to_have_text("30 pictures, 30 faces")
     page.get_by_role("button", name="7.jpg", exact=True).click()
     expect(shown(page)).to_have_attribute("aria-label", "7.jpg")
     shown(page).get_by_role("button", name="Remove").click()
     expect(thumbs).to_have_count(29)
     expect(shown(page)).to_have_attribute("aria-label", "8.jpg")
     page.get_by_role("button", name="Remove all").click()
-    expect(page.locator("article")).to_have_count(0)
-    expect(page.locator("#strip")).to_be_hidden()
+    expect(own(page)).to_have_count(0)
+    expect(page.locator("#total p")).to_have_text("Examples, answered in advance.")
     expect(page.get_by_label("Choose pictures")).to_be_focused()
-    page.get_by_role("button", name="Show the example").click()
-    expect(page.locator(".example .faces > li")).to_have_count(1)
+    expect(shown(page)).to_have_attribute("aria-label", "astronaut.jpg")
+    assert trouble == []
+
+
+def test_page_hands_out_all_answers(page: Page, service: str, portrait: bytes) -> None:
+    opened(page, service)
+    odd = FilePayload(name='o"d,d.png', mimeType="image/png", buffer=b"odd")
+    choose(page, *copies(portrait, 2), odd)
+    expect(own(page).locator(".face")).to_have_count(2)
+    expect(own(page).locator(".error")).to_have_count(1)
+
+    with page.expect_download() as download:
+        page.locator("#total").get_by_role("button", name="CSV").click()
+    with Path(download.value.path()).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["0.jpg", "1.jpg"]
+    assert [row["emotion"] for row in rows] == ["happy", "happy"]
+    assert all(float(row["happy"]) == float(row["confidence"]) for row in rows)
+    with page.expect_download() as download:
+        page.locator("#total").get_by_role("button", name="JSON").click()
+    results = json.loads(Path(download.value.path()).read_text())["results"]
+    assert [one["filename"] for one in results] == ["0.jpg", "1.jpg", 'o"d,d.png']
+    assert results[2]["error"]
+
+
+def test_the_strip_stays_in_sight_on_a_phone(page: Page, service: str, portrait: bytes) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, service)
+    choose(page, *copies(portrait, 3))
+    expect(own(page).locator(".face")).to_have_count(3)
+    for name in ("0.jpg", "1.jpg"):
+        page.get_by_role("button", name=name, exact=True).click(timeout=2000)
+        expect(shown(page)).to_have_attribute("aria-label", name)
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_in_viewport(ratio=1)
+        expect(shown(page).locator(".label").first).to_be_in_viewport(ratio=1)
+
+
+def test_a_file_that_cannot_be_read_says_so_and_holds_up_no_other(
+    page: Page, service: str, portrait: bytes, tmp_path: Path
+) -> None:
+    gone, there = tmp_path / "gone.jpg", tmp_path / "there.jpg"
+    for path in (gone, there):
+        path.write_bytes(portrait)
+    opened(page, service)
+    page.evaluate(
+        """() => document.addEventListener("change", (event) => event.stopImmediatePropagation(),
+        { capture: true, once: true })"""
+    )
+    page.get_by_label("Choose pictures").set_input_files([gone, there])
+    gone.unlink()
+    page.locator("#file").dispatch_event("change")
+    expect(page.locator('article[aria-label="gone.jpg"] .error')).to_contain_text(
+        "cannot be read", use_inner_text=False
+    )
+    expect(page.locator('article[aria-label="there.jpg"] .face')).to_have_count(1)
+    expect(shown(page).get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_the_pictures_of_a_dropped_folder_are_taken(
+    page: Page, service: str, portrait: bytes, tmp_path: Path, trouble: list[str]
+) -> None:
+    folder = tmp_path / "holiday"
+    (folder / "inner").mkdir(parents=True)
+    for name in ("a.jpg", "b10.jpg", "b2.jpg", "inner/c.jpg"):
+        (folder / name).write_bytes(portrait)
+    (folder / "notes.txt").write_text("no picture")
+    opened(page, service)
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    expect(page.locator("#strip li:not(.sample) .name")).to_have_text(["a.jpg", "b2.jpg", "b10.jpg", "c.jpg"])
+    expect(own(page).locator(".face")).to_have_count(4)
     assert trouble == []
 
 
@@ -292,14 +469,15 @@ def test_page_shows_why_a_picture_has_no_answer(
     choose(page, FilePayload(name="odd.png", mimeType="image/png", buffer=content))
 
     expect(shown(page).locator(".status")).to_contain_text(words)
-    expect(page.locator(".faces > li")).to_have_count(0)
-    expect(page.locator(".boxes rect")).to_have_count(0)
-    expect(page.get_by_role("button", name="Copy JSON")).to_be_hidden()
+    expect(own(page).locator(".faces > li")).to_have_count(0)
+    expect(own(page).locator(".boxes rect")).to_have_count(0)
+    expect(shown(page).locator(".code")).to_be_hidden()
+    expect(shown(page).get_by_role("button", name="Try again")).to_be_hidden()
     # The browser itself reports every answer that is an error.
     assert [line for line in trouble if "status of 400" not in line] == []
 
     choose(page, picture)
-    expect(page.locator(".faces > li")).to_have_count(1)
+    expect(own(page).locator(".face")).to_have_count(1)
 
 
 def test_page_waits_while_the_service_is_out_of_reach(page: Page, service: str, picture: FilePayload) -> None:
@@ -310,23 +488,23 @@ def test_page_waits_while_the_service_is_out_of_reach(page: Page, service: str, 
         re.compile(r"^The service cannot be reached\. Next try in \d+\ss\.$")
     )
     page.context.set_offline(False)
-    expect(page.locator(".faces > li")).to_have_count(1)
+    expect(own(page).locator(".face")).to_have_count(1)
 
 
 def test_page_waits_where_the_rate_is_limited(page: Page, classifier: Classifier, picture: FilePayload) -> None:
     with serving(create_app(Settings(max_requests_per_minute=20), parts(classifier))) as url:
+        opened(page, url)
         while httpx2.get(f"{url}/model").status_code == 200:
             pass
-        page.goto(url)
         choose(page, picture)
         expect(shown(page).locator(".status")).to_have_text(
             re.compile(r"^The service has had too many requests from here\. Next try in \d+\ss\.$")
         )
         expect(page.locator("#key")).to_be_hidden()
-        page.get_by_role("button", name="Use the camera").click()
+        start_camera(page)
         expect(page.locator("#camera .status")).to_contain_text("Next try in")
         page.get_by_role("button", name="Stop", exact=True).click()
-        expect(page.locator("article .faces > li")).to_have_count(1)
+        expect(own(page).locator(".face")).to_have_count(1)
         page.goto("about:blank")
 
 
@@ -337,20 +515,30 @@ def test_page_tries_a_refused_picture_again(page: Page, service: str, picture: F
     expect(shown(page).locator(".status")).to_have_text("It broke.")
     page.unroute("**/predict")
     shown(page).get_by_role("button", name="Try again").click()
-    expect(page.locator(".faces > li")).to_have_count(1)
+    expect(own(page).locator(".face")).to_have_count(1)
 
 
-def test_page_can_be_used_with_the_keyboard_alone(page: Page, service: str) -> None:
+def test_page_can_be_used_with_the_keyboard_alone(page: Page, service: str, picture: FilePayload) -> None:
     opened(page, service)
-    page.keyboard.press("Tab")
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("(document.activeElement.ariaLabel ?? document.activeElement.textContent).trim()"))
+    assert {"Demo", "How good", "API", "Use the camera", "A crowd", "Why?", "All seven", "From here to code"} <= {
+        re.sub(r"^[\u2026\u2013!]", "", words) for words in reached
+    }
+    choose(page, picture)
+    own(page).locator(".says summary").press("Enter")
+    expect(own(page).locator("table")).to_be_visible()
+    shown(page).get_by_role("button", name="Remove", exact=True).press("Enter")
+    expect(own(page)).to_have_count(0)
     expect(page.get_by_label("Choose pictures")).to_be_focused()
-    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Use the camera").press("Enter")
+    expect(page.get_by_role("button", name="Start the camera")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#camera .boxes rect")).to_be_visible()
+    page.get_by_role("button", name="Stop").press("Enter")
     expect(page.get_by_role("button", name="Use the camera")).to_be_focused()
-    shown(page).locator("summary").first.press("Enter")
-    expect(shown(page).locator("table")).to_be_hidden()
-    page.get_by_role("button", name="Remove", exact=True).press("Enter")
-    expect(page.locator("article")).to_have_count(0)
-    expect(page.get_by_label("Choose pictures")).to_be_focused()
 
 
 @pytest.mark.parametrize(
@@ -364,7 +552,7 @@ def test_page_can_be_used_with_the_keyboard_alone(page: Page, service: str) -> N
 def test_page_takes_pictures_that_are(
     event: str, page: Page, service: str, portrait: bytes, trouble: list[str]
 ) -> None:
-    page.goto(service)
+    opened(page, service)
 
     page.evaluate(
         f"""bytes => {{
@@ -377,49 +565,85 @@ def test_page_takes_pictures_that_are(
         list(portrait),
     )
 
-    expect(page.locator("article:not(.example) .faces > li")).to_have_count(2)
-    expect(page.locator("#strip .name")).to_have_text(["one.jpg", "two.jpg"])
+    expect(own(page).locator(".face")).to_have_count(2)
+    expect(page.locator("#strip li:not(.sample) .name")).to_have_text(["one.jpg", "two.jpg"])
     assert trouble == []
 
 
 def test_page_explains_a_face(page: Page, service: str, trouble: list[str]) -> None:
     opened(page, service)
-    page.get_by_text("Why?").click()
+    face = shown(page).locator(".face")
+    face.get_by_role("button", name="Why?").click()
 
-    heat = page.locator("details img")
+    heat = face.locator(".heat")
     expect(heat).to_be_visible()
     expect(heat).to_have_attribute("alt", re.compile("for happy"))
-    page.get_by_label("What speaks for").select_option("sad")
-    expect(heat).to_have_attribute("alt", re.compile("for sad"))
     assert heat.evaluate("image => image.decode().then(() => image.naturalWidth)") == 384
+    expect(face.locator(".sentence")).to_have_text(re.compile("^Mostly the mouth"))
+    expect(face.get_by_role("button", name="Happy")).to_have_attribute("aria-pressed", "true")
+    face.get_by_role("button", name="Sad").click()
+    expect(heat).to_have_attribute("alt", re.compile("for sad"))
+    face.get_by_role("button", name="Why?").click()
+    expect(heat).to_be_hidden()
+    expect(face.locator(".sentence")).to_have_text("")
     assert trouble == []
 
 
-def test_page_hands_out_the_drawn_picture_and_the_command(
-    page: Page, service: str, picture: FilePayload, trouble: list[str]
+def test_page_hands_out_the_drawn_picture_and_code(
+    page: Page, service: str, picture: FilePayload, trouble: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(page, service)
     choose(page, picture | {"name": 'it\'s "me".jpg'})
-    expect(page.locator(".faces > li")).to_have_count(1)
+    expect(own(page).locator(".face")).to_have_count(1)
 
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download with boxes").click()
+        shown(page).get_by_role("button", name="Download with boxes").click()
     assert download.value.suggested_filename.endswith("-expressions.jpg")
     with Image.open(BytesIO(Path(download.value.path()).read_bytes())) as drawn:
         assert drawn.format == "JPEG"
         assert drawn.size == (512, 512)
-    command = shlex.split(copied(page, "Copy curl"))
-    assert command == ["curl", "-F", 'file=@"it\'s \\"me\\".jpg"', f"{service}/predict"]
+    assert shlex.split(copied(page, "curl")) == ["curl", "-F", 'file=@"it\'s \\"me\\".jpg"', f"{service}/predict"]
+    (tmp_path / 'it\'s "me".jpg').write_bytes(picture["buffer"])
+    monkeypatch.chdir(tmp_path)
+    lines: list[Any] = []
+    exec(compile(copied(page, "Python"), "page", "exec"), {"print": lambda *words: lines.append(words)})  # noqa: S102
+    assert lines[0][0] == "happy"
+    logged: list[str] = []
+    page.on("console", lambda message: logged.append(message.text))
+    choose_again = 'document.querySelector("input[type=file]").files = window.kept'
+    page.evaluate(
+        f"""async bytes => {{
+            const kept = new DataTransfer();
+            kept.items.add(new File([new Uint8Array(bytes)], "a.jpg", {{ type: "image/jpeg" }}));
+            window.kept = kept.files;
+            {choose_again};
+        }}""",
+        list(picture["buffer"]),
+    )
+    page.evaluate(f"async () => {{ {copied(page, 'JavaScript')} }}")
+    assert logged[0].startswith("happy")
+    copied(page, "JSON")
+    shown(page).locator(".face h2").hover()
     assert trouble == []
+
+
+def test_the_lines_of_a_face_light_up(page: Page, service: str) -> None:
+    opened(page, service)
+    page.get_by_role("button", name="Ten averages").click()
+    copied(page, "JSON")
+    shown(page).locator(".tile").nth(4).hover()
+    lit = json.loads(shown(page).locator("code .lit").inner_text().rstrip().rstrip(","))
+    answers = json.loads((ROOT / "app/static/samples/samples.json").read_text())["pictures"]
+    assert lit == next(one for one in answers if one["title"] == "Ten averages")["answer"]["faces"][4]
 
 
 def test_page_asks_for_the_key(page: Page, classifier: Classifier, picture: FilePayload, trouble: list[str]) -> None:
     settings = Settings(api_keys=(hashlib.sha256(_KEY.encode()).hexdigest(),))
     with serving(create_app(settings, parts(classifier))) as url:
-        page.goto(url)
+        opened(page, url)
+        choose(page, picture)
         field = page.get_by_label("This service asks for an API key.")
         expect(field).to_be_focused()
-        choose(page, picture)
         expect(shown(page).locator(".status")).to_have_text("Waiting for the API key.")
         field.fill("wrong")
         field.press("Enter")
@@ -427,12 +651,13 @@ def test_page_asks_for_the_key(page: Page, classifier: Classifier, picture: File
         field.fill(_KEY)
         field.press("Enter")
         expect(field).to_be_hidden()
-        expect(page.locator("article .faces > li")).to_have_count(1)
-        assert "X-API-Key: ..." in copied(page, "Copy curl")
-        page.get_by_role("button", name="Use the camera").click()
-        expect(page.locator("#camera .faces > li")).to_have_count(1)
+        expect(page.get_by_label("Choose pictures")).to_be_focused()
+        expect(own(page).locator(".face")).to_have_count(1)
+        assert "X-API-Key: ..." in copied(page, "curl")
+        start_camera(page)
+        expect(page.locator("#camera .boxes rect")).to_have_count(1)
         page.goto(f"{url}/card")
-        expect(page.get_by_role("heading", name="Calibration")).to_be_visible()
+        expect(page.locator("#calibration circle").first).to_be_visible()
     assert [line for line in trouble if "status of 401" not in line] == []
 
 
@@ -440,22 +665,23 @@ def test_the_answer_is_in_the_window_of_a_phone(browser: Browser, service: str, 
     context = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
     page = context.new_page()
     opened(page, service)
+    expect(shown(page).locator(".face h2")).to_be_in_viewport(ratio=1)
     choose(page, picture)
-    expect(page.locator("article:not(.example) .faces h2")).to_be_in_viewport(ratio=1)
+    expect(own(page).locator(".face h2")).to_be_in_viewport(ratio=1)
     expect(shown(page).locator("figure img")).to_be_in_viewport(ratio=0.5)
-    for target in page.locator("button:visible, summary:visible, select:visible, .button:visible").all():
+    shown(page).get_by_text("All seven").click()
+    for target in page.locator("button:visible, summary:visible, .button:visible").all():
         box = target.bounding_box()
         assert box is not None
         assert box["height"] >= 44
-    heights = shown(page).locator(".faces th").evaluate_all("(labels) => labels.map((label) => label.offsetHeight)")
+    heights = shown(page).locator(".face th").evaluate_all("(labels) => labels.map((label) => label.offsetHeight)")
     assert len(heights) == len(LABELS)
     assert max(heights) == min(heights)  # No label is broken into two lines.
     context.close()
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("one_frame", [False, True])
-def test_nothing_jumps(one_frame: bool, width: int, page: Page, service: str, portrait: bytes) -> None:
+def test_nothing_jumps(width: int, page: Page, service: str, portrait: bytes) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     page.add_init_script(
         """window.shifts = [];
@@ -464,18 +690,9 @@ def test_nothing_jumps(one_frame: bool, width: int, page: Page, service: str, po
             for (const entry of list.getEntries()) window.shifts.push([entry.value, entry.sources.map(name).join()]);
         }).observe({ type: "layout-shift", buffered: true });"""
     )
-    if one_frame:  # The example goes in the frame in which the first picture comes, as when decoding takes no time.
-        page.add_init_script(
-            """const remove = Element.prototype.remove;
-            Element.prototype.remove = function () {
-                if (!this.matches(".example")) return remove.call(this);
-                const next = () => document.querySelector("article:not(.example, [hidden])") && remove.call(this);
-                new MutationObserver(next).observe(document, { subtree: true, attributeFilter: ["hidden"] });
-            };"""
-        )
     opened(page, service)
     choose(page, *copies(portrait, 3))
-    expect(page.locator("article .faces > li")).to_have_count(3)
+    expect(own(page).locator(".face")).to_have_count(3)
     choose(page, FilePayload(name="odd.png", mimeType="image/png", buffer=b"odd"))
     expect(shown(page).locator(".error")).to_be_visible()
     shifts = page.evaluate("window.shifts")
@@ -494,20 +711,23 @@ def test_the_last_choice_is_shown_also_when_an_earlier_one_takes_longer_to_decod
     )
     opened(page, service)
     choose(page, FilePayload(name="slow.jpg", mimeType="image/jpeg", buffer=portrait))
-    expect(page.locator("article .faces > li")).to_have_count(1)
-    expect(shown(page)).to_have_count(0)
+    expect(own(page).locator(".face")).to_have_count(1)
+    expect(shown(page)).to_have_attribute("aria-label", "astronaut.jpg")
     choose(page, FilePayload(name="fast.jpg", mimeType="image/jpeg", buffer=portrait))
     expect(shown(page)).to_have_attribute("aria-label", "fast.jpg")
     page.evaluate("goOn()")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     expect(shown(page)).to_have_attribute("aria-label", "fast.jpg")
-    expect(page.locator("#strip li")).to_have_count(2)
+    expect(page.locator("#strip li:not(.sample)")).to_have_count(2)
 
 
-def test_camera_is_answered_live(page: Page, service: str, trouble: list[str]) -> None:
+@pytest.mark.parametrize("width", [390, 1440])
+def test_camera_is_answered_live(width: int, page: Page, service: str, trouble: list[str]) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
     opened(page, service)
-    expect(page.get_by_text("The camera's pictures go to this service")).to_be_visible()
     page.get_by_role("button", name="Use the camera").click()
+    expect(page.get_by_text("Tell everybody in view before you start")).to_be_visible()
+    page.get_by_role("button", name="Start the camera").click()
 
     box = page.locator("#camera .boxes rect")
     expect(box).to_be_visible()
@@ -517,23 +737,128 @@ def test_camera_is_answered_live(page: Page, service: str, trouble: list[str]) -
             places.add(place)
         page.wait_for_timeout(100)
     assert len(places) > 3, "the box does not follow the face"
-    expect(page.locator("article")).to_have_count(0)
-    expect(page.locator("#camera .faces > li")).to_have_count(1)
-    expect(page.locator("#camera .label")).to_have_text("happy")
-    expect(page.locator("#camera .stats")).to_have_text(re.compile(r"\d+ frames a second, \d+ ms from frame to answer"))
-    expect(page.locator("#camera .status")).to_have_text(re.compile("^happy"))
-    assert _painted(page.locator("#camera .chart canvas")) > 0
+    expect(page.locator("#camera .pills span")).to_have_text(re.compile("^Happy"))
+    expect(page.locator("#camera .stats")).to_have_text(re.compile(r"\d+ frames a second, \d+ ms each"))
+    expect(page.locator("#camera .status")).to_have_text(re.compile("^Happy"))
+    assert _painted(page.locator("#camera .stream canvas")) > 0
+    stop = page.get_by_role("button", name="Stop")
+    for part in (page.locator("#camera figure"), page.locator("main")):
+        assert (seen := part.bounding_box())
+        assert seen["width"] >= width - 2 * 48
+    expect(stop).to_be_in_viewport(ratio=1)
 
     page.get_by_role("button", name="Take a picture").click()
-    expect(page.locator("article .label")).to_have_text("happy")
-    expect(page.locator("article")).to_have_attribute("aria-label", re.compile(r"^camera-\d\d-\d\d-\d\d\.jpg$"))
+    expect(own(page).locator(".label")).to_have_text("Happy")
+    expect(shown(page)).to_have_attribute("aria-label", re.compile(r"^camera-\d\d-\d\d-\d\d\.jpg$"))
+    expect(stop).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Full screen").click()
     page.wait_for_function("document.fullscreenElement?.id === 'camera'")
+    page.wait_for_timeout(300)
+    video, screen = page.locator("#camera video").bounding_box(), page.evaluate("[innerWidth, innerHeight]")
+    assert video is not None
+    assert max(video["width"] / screen[0], video["height"] / screen[1]) > 0.8
     page.get_by_role("button", name="Full screen").click()
     page.wait_for_function("!document.fullscreenElement")
-    page.get_by_role("button", name="Stop the camera").click()
+    stop.click()
     expect(page.locator("#camera")).to_be_hidden()
-    assert page.locator("video").evaluate("video => video.srcObject") is None
+    expect(page.get_by_role("button", name="Use the camera")).to_be_focused()
+    assert page.locator("#camera video").evaluate("video => video.srcObject") is None
+    assert trouble == []
+
+
+def test_a_picture_that_is_taken_is_mirrored_as_the_video_is(page: Page, service: str) -> None:
+    opened(page, service)
+    start_camera(page)
+    expect(page.locator("#camera .boxes rect")).to_be_visible()
+    expect(page.locator("#camera .screen")).to_have_class(re.compile("mirrored"))
+    page.get_by_role("button", name="Take a picture").click()
+    likeness = """image => image.decode().then(() => {
+        const shrunk = (source, flip) => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 24 });
+            const context = canvas.getContext("2d");
+            if (flip) context.setTransform(-1, 0, 0, 1, 32, 0);
+            context.drawImage(source, 0, 0, 32, 24);
+            return context.getImageData(0, 0, 32, 24).data;
+        };
+        const [taken, video] = [image, document.querySelector("#camera video")];
+        const apart = (flip) => shrunk(taken, flip).reduce((sum, one, at) => sum + Math.abs(one - other[at]), 0);
+        const other = shrunk(video, false);
+        return [apart(false), apart(true)];
+    })"""
+    plain, flipped = shown(page).locator("figure img").evaluate(likeness)
+    assert flipped < plain
+
+
+def test_a_face_that_left_is_one_line(page: Page, service: str) -> None:
+    gone: list[bool] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda text: socket.send(json.dumps(json.loads(text) | {"faces": []}) if gone else text))
+
+    page.route_web_socket("**/live", relay)
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, service)
+    start_camera(page)
+    expect(page.locator("#camera .boxes rect")).to_be_visible()
+    before = page.get_by_role("button", name="Stop").bounding_box()
+    gone.append(True)
+    expect(page.locator("#camera .left")).to_have_text(re.compile(r"^1 face left, \d+\ss ago\.$"))
+    expect(page.locator("#camera .boxes rect")).to_have_count(0)
+    assert page.get_by_role("button", name="Stop").bounding_box() == before
+    expect(page.locator("#camera .status")).to_have_text("No face. Look into the camera, in good light.")
+
+
+def test_the_seven_faces_are_collected_and_saved(page: Page, service: str, trouble: list[str]) -> None:
+    opened(page, service)
+    start_camera(page)
+    expect(page.locator("#camera .boxes rect")).to_be_visible()
+    page.get_by_role("button", name="Seven faces").click()
+    slots = page.locator(".game li")
+    expect(slots.locator(".label")).to_have_text(list(WORDS.values()))
+    expect(page.locator(".game .filled")).to_have_count(1)
+    expect(page.locator(".game .filled .label")).to_have_text("Happy")
+    words = page.locator(".game p[role=status]")
+    expect(words).to_contain_text("1 of 7. Try angry: Lowered, drawn-together brows")
+    recall = httpx2.get(f"{service}/model").json()["evaluation"]["PublicTest"]["labels"]["angry"]["recall"]
+    assert ("The model is weak here" in words.inner_text()) == (recall < 0.65)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the strip").click()
+    with Image.open(download.value.path()) as strip:
+        assert strip.format == "PNG"
+        assert strip.size == (192 + 2 * 12, 192 + 44 + 2 * 12)
+    page.get_by_role("button", name="Seven faces").click()
+    expect(slots.first).to_be_hidden()
+    assert trouble == []
+
+
+def test_a_video_is_played_and_answered(page: Page, service: str, tmp_path: Path, trouble: list[str]) -> None:
+    path = tmp_path / "swaying.webm"
+    frames = list(swaying(40))
+    height, width = frames[0].shape[:2]
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 10, (width, height))
+    for frame in frames:
+        video.write(frame)
+    video.release()
+    opened(page, service)
+    page.get_by_label("Choose pictures").set_input_files(path)
+    expect(page.locator("#clip .boxes rect")).to_be_visible()
+    expect(page.locator("#clip .pills span")).to_have_text(re.compile("^Happy"))
+    page.wait_for_function("() => document.querySelector('#clip video').ended")
+    expect(page.locator("#clip .status")).to_have_text(re.compile(r"\d+ frames answered"))
+    assert _painted(page.locator("#clip .stream canvas")) > 0
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as CSV").click()
+    assert download.value.suggested_filename == "swaying.csv"
+    with Path(download.value.path()).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    times = [float(row["seconds"]) for row in rows]
+    assert times == sorted(times)
+    assert 0 <= times[0] < times[-1] <= 4
+    assert {row["emotion"] for row in rows} == {"happy"}
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator("#clip")).to_be_hidden()
+    expect(page.get_by_label("Choose pictures")).to_be_focused()
     assert trouble == []
 
 
@@ -550,7 +875,7 @@ def test_camera_survives_a_restart_of_the_service(page: Page, classifier: Classi
     port = free_port()
     with serving(create_app(Settings(), parts(classifier)), port) as url:
         page.goto(url)
-        page.get_by_role("button", name="Use the camera").click()
+        start_camera(page)
         expect(page.locator("#camera .boxes rect")).to_be_visible()
     expect(page.locator("#camera .status.error")).to_contain_text("Next try in")
     expect(page.locator("#camera .stats")).to_have_text("")
@@ -564,8 +889,8 @@ def test_camera_survives_a_restart_of_the_service(page: Page, classifier: Classi
 def test_camera_rests_while_the_page_is_hidden(page: Page, service: str) -> None:
     page.goto(service)
     with page.expect_websocket() as first:
-        page.get_by_role("button", name="Use the camera").click()
-    expect(page.locator("#camera .faces > li")).to_have_count(1)
+        start_camera(page)
+    expect(page.locator("#camera .boxes rect")).to_have_count(1)
 
     turn = """hidden => {
         Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
@@ -576,16 +901,16 @@ def test_camera_rests_while_the_page_is_hidden(page: Page, service: str) -> None
     expect(page.locator("#camera .status")).to_have_text("Paused.")
     with page.expect_websocket():
         page.evaluate(turn, False)
-    expect(page.locator("#camera .status")).to_have_text(re.compile("^happy"))
+    expect(page.locator("#camera .status")).to_have_text(re.compile("^Happy"))
 
 
 def test_camera_waits_for_a_place(page: Page, classifier: Classifier) -> None:
     with serving(create_app(Settings(max_live=1), parts(classifier))) as url:
         with connect(f"{url.replace('http', 'ws', 1)}/live", close_timeout=2):
             page.goto(url)
-            page.get_by_role("button", name="Use the camera").click()
+            start_camera(page)
             expect(page.locator("#camera .status")).to_contain_text("There is no room for another camera")
-        expect(page.locator("#camera .faces > li")).to_have_count(1)
+        expect(page.locator("#camera .boxes rect")).to_have_count(1)
         page.goto("about:blank")
 
 
@@ -594,17 +919,19 @@ def test_camera_that_is_not_allowed_is_explained(browser: Browser, service: str)
     page.add_init_script("""navigator.mediaDevices.getUserMedia = () =>
         Promise.reject(new DOMException("no", "NotAllowedError"));""")
     page.goto(service)
-    page.get_by_role("button", name="Use the camera").click()
+    start_camera(page)
     expect(page.locator("#camera .status")).to_have_text("The camera was not allowed.")
     expect(page.locator("#camera video")).to_be_hidden()
     expect(page.get_by_role("button", name="Use the camera")).to_be_visible()
     page.close()
 
 
-def test_card_shows_the_figures_of_the_model(page: Page, service: str, trouble: list[str]) -> None:
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_card_shows_the_figures_of_the_model(width: int, page: Page, service: str, trouble: list[str]) -> None:
     figures = httpx2.get(f"{service}/model").json()["evaluation"]
+    page.set_viewport_size({"width": width, "height": 844})
     opened(page, service)
-    page.get_by_role("link", name="How good the model is").click()
+    page.get_by_role("link", name="How good").click()
 
     rows = page.locator("#accuracy tbody tr")
     expect(rows).to_have_count(len(figures))
@@ -612,40 +939,94 @@ def test_card_shows_the_figures_of_the_model(page: Page, service: str, trouble: 
         expect(row).to_contain_text(f"{one['data']} ({one['count']:,})")
         expect(row).to_contain_text(f"{100 * one['accuracy']:.1f}")
         expect(row).to_contain_text(f"{100 * one['accuracy_interval_95'][0]:.1f}")
-    expect(page.locator("#labels th[scope=row]")).to_have_text(list(LABELS))
+    expect(page.locator("#labels th[scope=row]")).to_have_text(list(WORDS.values()))
     recalls = [f"{100 * one['recall']:.1f}\xa0%" for one in figures["PublicTest"]["labels"].values()]
     expect(page.locator("#labels tbody td:nth-child(3)")).to_have_text(recalls)
-    expect(page.locator("#calibration tbody tr")).to_have_count(len(figures["PublicTest"]["calibration"]))
+    expect(page.locator("#certain")).to_contain_text(f"{100 * figures['PublicTest']['certain_accuracy']:.1f}\xa0%")
+    expect(page.locator("#calibration circle")).to_have_count(len(figures["PublicTest"]["calibration"]))
+    counts = np.array(figures["PublicTest"]["confusion"])
+    shares = (100 * counts / counts.sum(axis=1, keepdims=True)).ravel()
+    assert [int(text) for text in page.locator("#confusion tbody td").all_inner_texts()] == pytest.approx(
+        shares, abs=0.5
+    )
     expect(page.get_by_text("FER-2013 has no demographic labels.")).to_be_visible()
+    broken = """() => [...document.querySelectorAll("td, th")].flatMap((cell) => {
+        const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+        const found = [];
+        for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+            for (const { 0: word, index } of node.data.matchAll(/[^ \\n-]+/g)) {
+                const range = new Range();
+                range.setStart(node, index);
+                range.setEnd(node, index + word.length);
+                if (range.getClientRects().length > 1) found.push(word);
+            }
+        }
+        return found;
+    })"""
+    assert page.evaluate(broken) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert trouble == []
 
 
 def _example(page: Page) -> None:
-    page.get_by_text("Why?").click()
-    expect(page.locator("details img")).to_be_visible()
+    shown(page).get_by_role("button", name="Why?").click()
+    expect(shown(page).locator(".heat")).to_be_visible()
+
+
+def _doubt(page: Page) -> None:
+    page.get_by_role("button", name="A tilted face").click()
+    shown(page).get_by_text("All seven").click()
+
+
+def _crowd(page: Page) -> None:
+    page.get_by_role("button", name="A crowd").click()
+    shown(page).locator(".tile").nth(9).click()
+    copied(page, "JSON")
 
 
 def _group(page: Page) -> None:
     choose(page, many_faces(6), FilePayload(name="odd.png", mimeType="image/png", buffer=b"odd"))
-    expect(page.locator("article:not(.example) .faces > li")).to_have_count(6)
+    expect(own(page).locator(".tile")).to_have_count(6)
 
 
 def _refused(page: Page) -> None:
     choose(page, FilePayload(name="odd.png", mimeType="image/png", buffer=b"odd"))
-    expect(page.locator("article .error")).to_be_visible()
+    expect(shown(page).locator(".error")).to_be_visible()
+
+
+def _nobody(page: Page) -> None:
+    page.get_by_role("button", name="Nobody").click()
+
+
+def _key(page: Page) -> None:
+    page.route(
+        "**/predict", lambda route: route.fulfill(status=401, json={"detail": "No key.", "code": "key_required"})
+    )
+    choose(page, many_faces(2))
+    expect(page.get_by_label("This service asks for an API key.")).to_be_focused()
+
+
+def _notice(page: Page) -> None:
+    page.get_by_role("button", name="Use the camera").click()
 
 
 def _live(page: Page) -> None:
-    page.get_by_role("button", name="Use the camera").click()
-    expect(page.locator("#camera .faces > li")).to_have_count(1)
+    start_camera(page)
+    expect(page.locator("#camera .boxes rect")).to_have_count(1)
+
+
+def _game(page: Page) -> None:
+    _live(page)
+    page.get_by_role("button", name="Seven faces").click()
+    expect(page.locator(".game .filled")).to_have_count(1)
 
 
 def _card(page: Page) -> None:
-    page.get_by_role("link", name="How good the model is").click()
-    expect(page.get_by_role("heading", name="Calibration")).to_be_visible()
+    page.get_by_role("link", name="How good").click()
+    expect(page.locator("#calibration circle").first).to_be_visible()
 
 
-_STATES = [_example, _group, _refused, _live, _card]
+_STATES = [_example, _doubt, _crowd, _group, _refused, _nobody, _key, _notice, _live, _game, _card]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

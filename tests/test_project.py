@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from app import __version__
-from app.card import percent
 from app.model.card import read_card
+from app.percent import percent
 from app.settings import Settings
 from tests.helpers import ROOT
 

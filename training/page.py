@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from app.card import percent
 from app.emotions import LABELS
 from app.model.card import (
     LICENCE,
@@ -23,6 +22,7 @@ from app.model.card import (
     Served,
     read_card,
 )
+from app.percent import percent
 from app.vision import blazeface
 from bench.capacity import RESULTS
 from training.dataset import CLEAR_VOTES

@@ -26,6 +26,7 @@ EXPOSED_HEADERS = (
     "X-Probability",
     "X-Face",
     "X-Faces",
+    "X-Heat",
 )
 """Answer headers that scripts of an allowed origin may read."""
 

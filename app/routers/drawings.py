@@ -12,7 +12,7 @@ from app.http.problem_details import responses
 from app.http.query import known_parameters
 from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS, SelectionDep
 from app.routers.uploads import ONE_FILE_BODY, OneFile
-from app.vision.drawing import FileFormat
+from app.vision.drawing import FileFormat, Style
 from app.vision.geometry import Point
 
 router = APIRouter(tags=["pictures"], dependencies=[Depends(known_parameters)])
@@ -51,17 +51,25 @@ def _picture(description: str, *media_types: str) -> dict[int | str, dict[str, A
     openapi_extra=ONE_FILE_BODY,
     responses={
         **responses(errors.NotAcceptable, *PICTURE_ERRORS, *COMMON_ERRORS),
-        **_picture("The picture, upright, with every face's box, label and probabilities.", *_MEDIA_TYPES.values()),
+        **_picture(
+            "The picture, upright, with every face's box and label, and probabilities if they are few.",
+            *_MEDIA_TYPES.values(),
+        ),
     },
 )
 async def predict_annotated(
-    form: Annotated[FileFormat, Depends(_accepted)], upload: OneFile, selection: SelectionDep
+    form: Annotated[FileFormat, Depends(_accepted)],
+    upload: OneFile,
+    selection: SelectionDep,
+    style: Annotated[
+        Style | None, Query(description="Boxes and labels alone, or bars too; bars for up to three faces by default.")
+    ] = None,
 ) -> Response:
     """Answer one picture as `/predict` does, with the answer drawn over the picture.
 
     The answer is a JPEG, or a PNG if `Accept` prefers it. It carries no metadata of the upload.
     """
-    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection)
+    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection, style)
     return Response(picture, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept"})
 
 
@@ -86,7 +94,7 @@ async def explain(
     """Show which parts of one face speak for a label, and which against it (occlusion, Zeiler & Fergus 2014).
 
     `X-Emotion` is the explained label, `X-Probability` its probability, `X-Face` the number of the face and `X-Faces`
-    the number of faces in the picture.
+    the number of faces in the picture. `X-Heat` is the heat in numbers: 6 rows of 6, above zero for the label.
     """
     if (x is None) != (y is None):
         raise errors.InvalidRequest("A point has both x and y.")
@@ -97,5 +105,6 @@ async def explain(
         "X-Probability": f"{explanation.face.probabilities[explanation.label]:.4f}",
         "X-Face": str(explanation.number),
         "X-Faces": str(explanation.faces),
+        "X-Heat": ",".join(f"{value:.3f}" for value in explanation.heat.ravel()),
     }
     return Response(explanation.image, media_type="image/png", headers=headers)

@@ -1,10 +1,11 @@
 """What the service is and how it fares: probes and pages for everybody, figures for those who hold a key."""
 
+import html
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse
 
 from app import __version__
 from app.emotions import EMOTIONS, LABELS
@@ -23,8 +24,6 @@ STATIC = Path(__file__).resolve().parent.parent / "static"
 SAMPLE = STATIC / "samples" / "astronaut.jpg"
 """A portrait in the public domain; the page shows it as an example."""
 
-_PAGE = STATIC / "index.html"
-
 public = APIRouter(tags=["info"])
 """What tells nothing and costs nothing; it asks for no key."""
 
@@ -34,19 +33,34 @@ monitoring = APIRouter(tags=["info"])
 """What monitoring reads at its own pace: keys are asked for, the rate is not limited."""
 
 
+def _page(request: Request) -> HTMLResponse:
+    """The demo page; previews of links want the address of its picture in full."""
+    address = html.escape(str(request.base_url))
+    text = (STATIC / "index.html").read_text()
+    return HTMLResponse(text.replace('content="static/', f'content="{address}static/'))
+
+
 @public.get("/", summary="Name and version", response_model=Service, responses={200: {"content": {"text/html": {}}}})
-async def root(response: Response, accept: Annotated[str, Header()] = "") -> Service | FileResponse:
+async def root(request: Request, response: Response, accept: Annotated[str, Header()] = "") -> Service | HTMLResponse:
     """Name, version and where to go from here; a browser gets the demo page."""
     if Accept(accept).prefers_page():
-        return FileResponse(_PAGE, headers={"Vary": "Accept"})
+        page = _page(request)
+        page.headers["Vary"] = "Accept"
+        return page
     response.headers["Vary"] = "Accept"
     return Service(name="Facial expression service", version=__version__, docs="/docs", health="/health")
 
 
 @public.get("/demo", include_in_schema=False)
-async def demo() -> FileResponse:
+async def demo(request: Request) -> HTMLResponse:
     """The demo page, whatever the client accepts."""
-    return FileResponse(_PAGE)
+    return _page(request)
+
+
+@public.get("/favicon.ico", include_in_schema=False)
+async def favicon() -> FileResponse:
+    """The mark, for those who ask for it by its usual name."""
+    return FileResponse(STATIC / "favicon.ico", media_type="image/x-icon")
 
 
 @public.get(
@@ -93,6 +107,7 @@ async def emotions(backend: BackendDep) -> Emotions:
         details=[
             EmotionDetail(
                 name=emotion.name,
+                display_name=emotion.display_name,
                 emoji=emotion.emoji,
                 description=emotion.description,
                 message=emotion.message,

@@ -1,67 +1,76 @@
 // @ts-check
-// Where pictures come from: the example, the picker, a drop, the clipboard, the camera.
+// Where pictures come from: the examples, the picker, a drop, the clipboard, the camera; and videos.
 
 import { Camera } from "./camera.js";
-import { part } from "./faces.js";
+import { Clip } from "./clip.js";
+import { part } from "./dom.js";
+import { pictures } from "./drops.js";
 import { Gallery } from "./gallery.js";
 import { Queue } from "./queue.js";
 import { useKey, version } from "./service.js";
-
-const EXAMPLE = "static/samples/astronaut.jpg";
-const EXAMPLE_CAPTION = "An example: NASA's portrait of the astronaut Eileen Collins";
 
 const find = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const [file, keyInput] = ["file", "key-input"].map((id) => /** @type {HTMLInputElement} */ (find(id)));
 const queue = new Queue(askForKey);
 const gallery = new Gallery(queue, find("strip"), find("results"), () => file.focus());
-const camera = new Camera(find("camera"), (picture) => gallery.add([picture]), askForKey);
+const camera = new Camera(find("camera"), (picture) => gallery.add([picture], { scroll: false }), askForKey);
+const clip = new Clip(find("clip"), askForKey);
+let before = /** @type {HTMLElement | null} */ (null); // What had the focus when the key was asked for.
 
 file.addEventListener("change", () => {
-  gallery.add(file.files ?? []);
+  take(file.files ?? []);
   file.value = ""; // so that choosing the same file again is a change
 });
-document.addEventListener("paste", (event) => gallery.add(event.clipboardData?.files ?? []));
+document.addEventListener("paste", (event) => take(event.clipboardData?.files ?? []));
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("over");
 });
 document.addEventListener("dragleave", (event) => document.body.classList.toggle("over", event.relatedTarget !== null));
-document.addEventListener("drop", (event) => {
+document.addEventListener("drop", async (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  gallery.add(event.dataTransfer?.files ?? []);
+  take(await pictures(event.dataTransfer));
 });
-for (const button of [find("camera-button"), part(find("camera"), "[data-action=stop]")]) {
-  button.addEventListener("click", toggleCamera);
-}
+find("camera-button").addEventListener("click", () => {
+  if (camera.open) return hideCamera();
+  clip.hide();
+  camera.show();
+  find("camera-button").setAttribute("aria-expanded", "true");
+  find("camera").scrollIntoView({ block: "nearest" });
+});
+for (const action of ["stop", "cancel"]) part(find("camera"), `[data-action=${action}]`).addEventListener("click", hideCamera);
+part(find("clip"), "[data-action=close]").addEventListener("click", () => file.focus());
 find("key").addEventListener("submit", (event) => {
   event.preventDefault();
   useKey(keyInput.value.trim());
   find("key").hidden = true;
   find("key-error").textContent = "This key is not valid."; // Which is seen only if the service asks again.
+  (before?.isConnected && before !== document.body ? before : file).focus();
   queue.go();
 });
-find("example-button").addEventListener("click", showExample);
-showExample();
+gallery.open().catch(() => {});
 version().then((text) => (find("version").textContent = text), () => {});
 
-async function showExample() {
-  const picture = await fetch(EXAMPLE).then((answer) => (answer.ok ? answer.blob() : null)).catch(() => null);
-  find("example-button").hidden = false; // From now on it is seen whenever there is no picture.
-  if (!picture || find("results").childElementCount) return;
-  gallery.add([new File([picture], "astronaut.jpg", { type: "image/jpeg" })], EXAMPLE_CAPTION);
+/** @param {Iterable<File>} files */
+function take(files) {
+  const [video] = [...files].filter(({ type }) => type.startsWith("video/"));
+  if (video) {
+    if (camera.open) hideCamera();
+    clip.show(video);
+  }
+  gallery.add([...files].filter(({ type }) => !type.startsWith("video/")));
+}
+
+function hideCamera() {
+  camera.hide();
+  find("camera-button").setAttribute("aria-expanded", "false");
+  find("camera-button").focus();
 }
 
 function askForKey() {
+  if (!find("key").hidden) return;
+  before = /** @type {HTMLElement | null} */ (document.activeElement);
   find("key").hidden = false;
   keyInput.focus();
-}
-
-async function toggleCamera() {
-  if (camera.running) camera.stop();
-  else await camera.start();
-  find("camera-button").textContent = camera.running ? "Stop the camera" : "Use the camera";
-  if (!camera.running) return;
-  gallery.dropExample();
-  find("camera").scrollIntoView();
 }

@@ -1,49 +1,66 @@
 // @ts-check
 // One picture: asks the service about it, shows the answer, and what else can be had of it.
 
-import { FaceCard, fromTemplate, part } from "./faces.js";
+import { fromTemplate, part, save } from "./dom.js";
+import { Faces } from "./faces.js";
 import { Overlay } from "./overlay.js";
-import { annotated, curl, emotions, explanation, predict } from "./service.js";
+import { Refusal, annotated, emotions, explanation, predict } from "./service.js";
+import { Snippets } from "./snippets.js";
+import { colour, counted, label, word } from "./words.js";
 
 const NO_FACE = "No face was found. Try a picture in which the face is larger, well lit and seen from the front.";
 
+/**
+ * @typedef {{ name: string, address: string, file: () => Promise<File>, thumb?: string, sample?: Sample }} Source a file
+ *   that was chosen, or a picture that comes with the page and its answer
+ */
+
 /** The element of one picture, which fills as the answers come; its events are `change-of-state`, `again`, `remove`. */
 export class Picture {
-  #file;
+  #source;
   #part;
   #overlay;
   #image;
-  #cards = /** @type {FaceCard[]} */ ([]);
+  #faces;
+  #snippets;
+  #loaded = /** @type {(value?: unknown) => void} */ (() => {});
   /** @type {Prediction | undefined} */
-  #prediction;
+  prediction;
   summary = "";
-  sign = "\u2026"; // In one or two letters.
+  sign = "\u2026"; // In a letter, or empty where `colour` says it.
+  colour = "";
 
-  /** @param {File} file @param {string} caption of an example */
-  constructor(file, caption) {
-    this.#file = file;
-    this.caption = caption;
-    this.name = file.name;
-    this.address = URL.createObjectURL(file);
+  /** @param {Source} source */
+  constructor(source) {
+    this.#source = source;
+    this.name = source.name;
     this.element = fromTemplate("result-template");
     this.#part = (/** @type {string} */ selector) => part(this.element, selector);
     this.element.setAttribute("aria-label", this.name);
-    this.#part(".name").textContent = caption || this.name;
-    this.element.classList.toggle("example", Boolean(caption));
-    this.#overlay = new Overlay(this.#part("figure"), (index) => this.#light(index));
+    this.#part(".name").textContent = source.sample?.credit ?? this.name;
+    this.element.classList.toggle("sample", Boolean(source.sample));
     this.#image = /** @type {HTMLImageElement} */ (this.#part("figure img"));
-    this.#image.alt = this.name;
-    this.#image.src = this.address;
-    this.ready = this.#image.decode().then(() => this.#preview(), () => {}); // Browsers know fewer formats.
-    this.element.addEventListener("click", ({ target }) => {
-      this.#act(/** @type {Element} */ (target).closest("[data-action]"));
+    this.#image.alt = source.sample?.title ?? this.name;
+    this.ready = new Promise((resolve) => (this.#loaded = resolve));
+    if (!source.sample) this.load();
+    const pointed = (/** @type {number} */ index) => this.#light(index);
+    this.#overlay = new Overlay(this.#part("figure"), { pointed, chosen: (index) => this.#faces.reveal(index) });
+    this.#faces = new Faces(this.element, this.#image, (index, name) => this.#why(index, name), {
+      pointed,
+      filtered: (shown) => this.#overlay.filter(shown),
     });
-    const list = this.#part(".faces");
-    for (const event of ["pointerover", "pointerleave", "focusin"]) {
-      list.addEventListener(event, ({ target }) => {
-        this.#light(this.#cards.findIndex(({ element }) => element.contains(/** @type {Node} */ (target))));
-      });
-    }
+    this.#snippets = new Snippets(this.#part(".code"), this.name);
+    this.element.addEventListener("click", ({ target }) => {
+      this.#act(/** @type {Element} */ (target).closest("[data-action]")?.getAttribute("data-action") ?? "");
+    });
+  }
+
+  /** Decode the picture, once. */
+  load() {
+    if (this.#image.src) return;
+    this.#image.src = this.#source.address;
+    const decoded = this.#image.decode().then(() => this.#preview(this.#image.naturalWidth, this.#image.naturalHeight));
+    decoded.catch(() => {}).then(this.#loaded); // Browsers know fewer formats than the service.
   }
 
   /** Ask the service; throws what it refuses for now, and shows what it refuses for good. */
@@ -51,18 +68,18 @@ export class Picture {
     this.#tell("Looking for faces\u2026", "\u2026");
     try {
       const labels = await emotions();
-      this.#prediction = await predict(this.#file);
-      this.#show(this.#prediction, labels);
+      this.prediction = await this.#answer();
+      this.#show(this.prediction, labels);
     } catch (error) {
-      if (!this.address) return; // It was removed meanwhile.
-      const { code, message, passes, wantsKey } = /** @type {import("./service.js").Refusal} */ (error);
+      if (!this.#source.address) return; // It was removed meanwhile.
+      const { code, message, passes, wantsKey, lasts } = /** @type {Refusal} */ (error);
       if (passes || wantsKey) throw error;
-      this.#part("[data-action=again]").hidden = code === "no_face";
+      this.#part("[data-action=again]").hidden = lasts;
       if (code === "no_face") this.#tell(NO_FACE, "\u2013");
       else this.#tell(message, "!", "error");
     } finally {
       this.#part(".actions").hidden = false;
-      for (const action of ["json", "drawn"]) this.#part(`[data-action=${action}]`).hidden = !this.#prediction;
+      this.#part("[data-action=drawn]").hidden = this.#part(".code").hidden = !this.prediction;
     }
   }
 
@@ -73,17 +90,19 @@ export class Picture {
     this.#part(".actions").hidden = words.endsWith("\u2026"); // It is sent at once: nothing to do meanwhile.
   }
 
-  /** Scroll, where the answer begins so low that it is hardly seen. */
-  bringIntoView() {
-    const { top } = this.#part(".faces").getBoundingClientRect();
-    if (this.#prediction && !this.caption && top > 0.6 * innerHeight) this.element.scrollIntoView();
-  }
-
   /** Forget it. */
   discard() {
-    for (const image of this.element.querySelectorAll("img")) URL.revokeObjectURL(image.src);
-    this.address = "";
+    if (!this.#source.sample) URL.revokeObjectURL(this.#source.address);
+    this.#source.address = "";
     this.element.remove();
+  }
+
+  /** @returns {Promise<Prediction>} */
+  async #answer() {
+    const { sample, file } = this.#source;
+    if (!sample) return predict(await file());
+    if ("code" in sample.answer) throw new Refusal(sample.answer.detail, 400, sample.answer.code);
+    return sample.answer;
   }
 
   /** @param {string} summary @param {string} sign */
@@ -97,89 +116,47 @@ export class Picture {
 
   /** @param {Prediction} prediction @param {Emotions} labels */
   #show({ faces, image, timings_ms: timings }, labels) {
-    const several = faces.length > 1;
-    const count = several ? `${faces.length} faces` : "One face";
-    this.#overlay.show(faces, image, labels, { numbered: several });
-    this.#cards = faces.map((face, index) => {
-      const card = new FaceCard(labels, !several);
-      card.update(face, several ? String(index + 1) : "");
-      card.details.append(this.#why(face, index));
-      return card;
-    });
-    this.#part(".faces").replaceChildren(...this.#cards.map(({ element }) => element));
-    this.ready.then(() => this.#cards.forEach((card, index) => card.crop(this.#image, faces[index].face_coordinates)));
+    if (this.#source.sample) this.#preview(image.width, image.height); // Before it is decoded.
+    this.#overlay.show(faces, image, labels, { numbered: faces.length > 1 });
+    this.#faces.show(faces, labels);
+    this.ready.then(() => this.#faces.crop());
+    if (this.prediction) this.#snippets.show(this.prediction);
     const stages = ["decode", "detect", "classify"].map((stage) => `${stage} ${Math.round(timings[stage])}`).join(", ");
-    this.#part(".stats").textContent = `${count} in ${Math.round(timings.total)} ms (${stages})`;
-    const names = faces.map((face) => (face.certain ? face.emotion : `perhaps ${face.emotion}`)).join(", ");
-    const sign = labels.get(faces[0].emotion)?.emoji ?? "";
-    this.#tell(`${count}: ${names}.`, sign, "spoken");
+    const count = this.#part(".count");
+    count.textContent = counted(faces.length, "face");
+    count.title = `Answered in ${Math.round(timings.total)} ms (${stages})`;
+    this.colour = colour(labels, faces[0].emotion);
+    const names = faces.map((face) => (face.certain ? word(labels, face.emotion) : label(face, labels))).join(", ");
+    this.#tell(`${counted(faces.length, "face")}: ${names}`, "", "spoken");
   }
 
-  #preview() {
-    this.element.style.setProperty("--aspect", String(this.#image.naturalWidth / this.#image.naturalHeight));
+  /** @param {number} width @param {number} height */
+  #preview(width, height) {
+    this.element.style.setProperty("--aspect", String(width / height));
     this.#part("figure").hidden = false;
   }
 
-  /** Show which box belongs to which card. @param {number} index -1 for none */
+  /** Show which box, tile and lines belong together. @param {number} index -1 for none */
   #light(index) {
     this.#overlay.light(index);
-    this.#cards.forEach(({ element }, at) => element.classList.toggle("lit", at === index));
+    this.#faces.light(index);
+    this.#snippets.light(index);
   }
 
-  /** A control that shows which parts of the face speak for a label. @param {Face} face @param {number} index */
-  #why(face, index) {
-    const box = fromTemplate("why-template");
-    const choice = /** @type {HTMLSelectElement} */ (part(box, "select"));
-    const image = /** @type {HTMLImageElement} */ (part(box, "img"));
-    const words = part(box, "p");
-    choice.append(...Object.keys(face.probabilities).map((name) => new Option(name)));
-    choice.value = face.emotion;
-    const explain = async () => {
-      const wanted = choice.value;
-      words.textContent = "Looking\u2026";
-      try {
-        const heat = await explanation(this.#file, index, wanted);
-        if (wanted !== choice.value) return;
-        URL.revokeObjectURL(image.src);
-        image.src = URL.createObjectURL(heat);
-        image.alt = `The face, red where it speaks for ${wanted}, blue where it speaks against it`;
-        image.hidden = false;
-        words.textContent = `Hiding what is red makes ${wanted} less probable, blue more. A rough guide.`;
-      } catch (error) {
-        image.hidden = true;
-        words.textContent = /** @type {Error} */ (error).message;
-      }
-    };
-    box.addEventListener("toggle", () => /** @type {HTMLDetailsElement} */ (box).open && image.hidden && explain());
-    choice.addEventListener("change", explain);
-    return box;
+  /** Which parts of a face speak for a label. @param {number} index @param {string} name */
+  async #why(index, name) {
+    return explanation(await this.#source.file(), index, name);
   }
 
-  /** @param {HTMLButtonElement | null} button */
-  async #act(button) {
-    const action = button?.dataset.action ?? "";
-    if (action === "json") this.#copy(button, JSON.stringify(this.#prediction, null, 2));
-    if (action === "curl") this.#copy(button, curl(this.name));
+  /** @param {string} action */
+  #act(action) {
     if (action === "drawn") this.#download();
     if (action === "again" || action === "remove") this.element.dispatchEvent(new Event(action));
   }
 
-  /** @param {HTMLButtonElement | null} button @param {string} text */
-  async #copy(button, text) {
-    const done = await navigator.clipboard?.writeText(text).then(() => true, () => false); // Not over plain HTTP.
-    if (!button || !done) return void prompt("Copy this:", text);
-    const before = button.textContent;
-    Object.assign(button, { textContent: "Copied", disabled: true });
-    setTimeout(() => Object.assign(button, { textContent: before, disabled: false }), 1500);
-  }
-
   async #download() {
     try {
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(await annotated(this.#file));
-      link.download = `${this.name.replace(/\.\w+$/, "")}-expressions.jpg`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+      save(await annotated(await this.#source.file()), `${this.name.replace(/\.\w+$/, "")}-expressions.jpg`);
     } catch (error) {
       this.#tell(/** @type {Error} */ (error).message, this.sign, "error");
     }

@@ -2,10 +2,11 @@
 // Talks to the service. The only file that knows its addresses and the API key.
 
 const KEY = "expressions-key";
+const UNREADABLE = "unreadable"; // A code of the page's own.
 const LONGEST_WAIT = 60_000; // Milliseconds for an answer.
 
 let key = sessionStorage.getItem(KEY) ?? "";
-let labels = /** @type {Promise<Emotions> | undefined} */ (undefined);
+let kept = /** @type {Promise<Samples> | undefined} */ (undefined);
 
 /** An answer that is not 2xx, or none at all (status 0); `message` is for people. */
 export class Refusal extends Error {
@@ -15,8 +16,9 @@ export class Refusal extends Error {
     this.status = status;
     this.code = code;
     this.retryAfter = Number(retryAfter) || 0; // 0 when the service did not say.
-    this.passes = [0, 429, 502, 503, 504].includes(status); // Whether the same request can succeed later.
+    this.passes = [0, 429, 502, 503, 504].includes(status) && code !== UNREADABLE; // Whether the same request can succeed later.
     this.wantsKey = status === 401;
+    this.lasts = (status >= 400 && status < 500) || code === UNREADABLE; // Whether it can never succeed.
   }
 }
 
@@ -26,13 +28,21 @@ export function useKey(text) {
   sessionStorage.setItem(KEY, text);
 }
 
-/** The labels in the order of the model, each with its emoji and colour; asked for until the service has answered. */
-export function emotions() {
-  labels ??= ask("emotions")
-    .then((answer) => answer.json())
-    .then(({ details }) => new Map(details.map((/** @type {Emotion} */ one) => [one.name, one])));
-  labels.catch(() => (labels = undefined));
-  return labels;
+/** The labels and the examples, which come with the page and need no key; asked for until they have come. */
+export function samples() {
+  kept ??= ask("static/samples/samples.json").then((answer) => answer.json());
+  kept.catch(() => (kept = undefined));
+  return kept;
+}
+
+/** The labels in the order of the model. @returns {Promise<Emotions>} */
+export async function emotions() {
+  return new Map((await samples()).emotions.map((emotion) => [emotion.name, emotion]));
+}
+
+/** A picture that comes with the page. @param {string} name */
+export async function sampleFile(name) {
+  return new File([await (await ask(`static/samples/${name}`)).blob()], name, { type: "image/jpeg" });
 }
 
 /** @param {File} picture @returns {Promise<Prediction>} what `/predict` answers about it */
@@ -45,9 +55,10 @@ export async function annotated(picture) {
   return (await ask("predict/annotated", picture)).blob();
 }
 
-/** A PNG of what in a face speaks for a label. @param {File} picture @param {number} number @param {string} label */
+/** What in a face speaks for a label: a PNG, and 36 numbers. @param {File} picture @param {number} number @param {string} label */
 export async function explanation(picture, number, label) {
-  return (await ask(`explain?${new URLSearchParams({ face: String(number), label })}`, picture)).blob();
+  const answer = await ask(`explain?${new URLSearchParams({ face: String(number), label })}`, picture);
+  return { image: await answer.blob(), heat: (answer.headers.get("X-Heat") ?? "").split(",").map(Number) };
 }
 
 /** @returns {Promise<Card>} what `/model` answers */
@@ -60,20 +71,19 @@ export async function version() {
   return (await (await ask("health")).json()).version;
 }
 
-/** A WebSocket that takes frames and answers them. */
-export function live() {
+/** A WebSocket that takes frames and answers them; asks first, because browsers keep to themselves why one is refused. */
+export async function live() {
+  await ask("emotions");
   const address = new URL("live", document.baseURI);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
   return new WebSocket(address, key ? ["expressions", `key.${key}`] : ["expressions"]);
 }
 
-/** The command that asks the same in a shell. @param {string} name */
-export function curl(name) {
-  const file = `file=@"${name.replace(/["\\]/g, "\\$&")}"`;
-  const words = ["curl", "-F", file, new URL("predict", document.baseURI).href];
-  if (key) words.splice(1, 0, "-H", "X-API-Key: ...");
-  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
-}
+/** Where pictures are posted to. */
+export const endpoint = () => new URL("predict", document.baseURI).href;
+
+/** Whether requests carry a key. */
+export const keyed = () => key !== "";
 
 /** @param {string} path @param {File} [picture] */
 async function ask(path, picture) {
@@ -84,7 +94,10 @@ async function ask(path, picture) {
     options.body = new FormData();
     options.body.append("file", picture);
   }
-  const answer = await fetch(path, options).catch(({ name }) => {
+  const answer = await fetch(path, options).catch(async ({ name }) => {
+    await picture?.arrayBuffer().catch(() => {
+      throw new Refusal("The file cannot be read. It may have been moved or changed; choose it again.", 0, UNREADABLE);
+    });
     throw new Refusal(name === "TimeoutError" ? "The service did not answer." : "The service cannot be reached.");
   });
   if (answer.ok) return answer;

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
+from app.percent import percent
 from app.vision.drawing import COLOURS, font
 
 WIDTH, HEIGHT = 1280, 380
@@ -66,7 +67,7 @@ def _panel(timeline: Timeline) -> NDArray[np.uint8]:
     pen = ImageDraw.Draw(picture)
     pen.text((_LEFT, _TOP / 2), _shortened(timeline.name), _INK, font(18), anchor="lm")
     for share in shares:
-        pen.text((_LEFT - 8, place(0, share)[1]), f"{share:.0%}", _QUIET, font(14), anchor="rm")
+        pen.text((_LEFT - 8, place(0, share)[1]), percent(share, 0), _QUIET, font(14), anchor="rm")
     for time in times:
         pen.text((place(time, 0)[0], HEIGHT - _BOTTOM + 10), _clock(time, step), _QUIET, font(14), anchor="mt")
     for number, (name, colour) in enumerate(COLOURS.items()):

@@ -4,7 +4,7 @@ The files it writes hold pixels and no metadata.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from io import BytesIO
 from typing import Literal, NamedTuple
@@ -12,13 +12,15 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageEnhance, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from app.emotions import EMOTIONS
+from app.percent import percent
 from app.schemas import Face, ImageSize
 from app.vision.geometry import Box
 
 FileFormat = Literal["JPEG", "PNG"]
+Style = Literal["bars", "boxes"]
 Pixels = NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -28,13 +30,20 @@ MAX_PIXELS = 4_000_000
 SHORT_SIDE = 480
 """Minimum short side of a drawing, in pixels; a smaller picture is enlarged so that text has room."""
 
+MOST_WITH_BARS = 3
+"""Most faces that get bars unless the style is chosen; more get boxes and labels alone."""
+
 HEAT_SIDE = 384
 """Side of a face with its heat map, in pixels."""
+
+HIDDEN = 0.2
+"""Largest share of a face that its own label may hide."""
 
 SCALE_HEIGHT = 48
 """Height of the colour scale below the face, in pixels."""
 
 COLOURS: dict[str, str] = {emotion.name: emotion.colour for emotion in EMOTIONS}
+_WORDS = {emotion.name: emotion.display_name for emotion in EMOTIONS}
 
 _INK, _PAPER = "#14161c", "#ffffff"
 _PLATE = (20, 22, 28, 215)
@@ -54,12 +63,14 @@ class _Plan(NamedTuple):
         face: the face to draw.
         box: bounding box of the face.
         text: height of the letters.
-        panel: box of the named bars; None if there is no room for it.
+        tag: box of the label; None if there is no room for it.
+        panel: box of the named bars; None if there is no room for it, or none are wanted.
     """
 
     face: Face
     box: Box
     text: int
+    tag: Box | None
     panel: Box | None
 
 
@@ -70,24 +81,27 @@ def drawing_size(size: ImageSize) -> tuple[int, int]:
     return max(1, round(size.width * factor)), max(1, round(size.height * factor))
 
 
-def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face]) -> Image.Image:
-    """Draw the faces of a picture over it: box, label and a bar for each probability.
+def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face], style: Style | None = None) -> Image.Image:
+    """Draw the faces of a picture over it: box and label, and with the style `bars` a bar for each probability.
 
-    The bars stand near their face if they hide no other face there. A single face without that room gets a margin for
+    A label covers no other label and no other face, and at most `HIDDEN` of its own; a face without such a place has
+    none. The bars stand near their face if they hide nothing there. A single face without that room gets a margin for
     its bars. Each of several faces without it gets a strip, divided by probability, along the lower edge of its box.
 
     Args:
         pixels: uint8 [h, w, 3] RGB, the upright picture or a reduced copy of it.
         size: size of the upright picture; the coordinates of the faces are in its pixels.
         faces: largest first.
+        style: `bars` for at most `MOST_WITH_BARS` faces and `boxes` for more when None.
 
     Returns:
         RGB of `drawing_size(size)`, or wider if there is a margin.
     """
     width, height = drawing_size(size)
     picture = _resized(pixels, width, height)
-    plans = _planned(faces, size, width, height)
-    if len(plans) == 1 and plans[0].panel is None:
+    bars = (style or ("bars" if len(faces) <= MOST_WITH_BARS else "boxes")) == "bars"
+    plans = _planned(faces, size, (width, height), bars)
+    if bars and len(plans) == 1 and plans[0].panel is None:
         panel = _panel_size(plans[0].text)
         gap = round((height - panel[1]) / 2)
         if gap >= 0:
@@ -96,8 +110,13 @@ def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face]) -> Image.
     draw = ImageDraw.Draw(picture, "RGBA")
     for plan in reversed(plans):
         _draw_box(draw, plan)
+        if plan.panel is not None:
+            _draw_bars(draw, plan.panel, plan.text, plan.face)
+        elif bars:
+            _draw_strip(draw, plan.box, max(4, round(plan.text * 0.6)), plan.face.probabilities)
     for plan in plans:
-        _draw_tag(draw, plan, width)
+        if plan.tag is not None:
+            _draw_tag(draw, plan.tag, plan.text, plan.face)
     return picture
 
 
@@ -150,68 +169,78 @@ def font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def readable_on(colour: str) -> str:
-    """Black or white: the one with more contrast to `colour` (WCAG 2 relative luminance)."""
-    channels = [value / 255 for value in ImageColor.getrgb(colour)]
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
-    return _INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else _PAPER
-
-
 def _resized(pixels: Pixels, width: int, height: int) -> Image.Image:
     shrinks = width * height < pixels.shape[0] * pixels.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return Image.fromarray(cv2.resize(pixels, (width, height), interpolation=interpolation))
 
 
-def _planned(faces: Sequence[Face], size: ImageSize, width: int, height: int) -> list[_Plan]:
-    short = min(width, height)
-    boxes = [face.face_coordinates.box.scaled(width / size.width, height / size.height) for face in faces]
+def _planned(faces: Sequence[Face], size: ImageSize, bounds: tuple[int, int], bars: bool) -> list[_Plan]:
+    short = min(bounds)
     plans: list[_Plan] = []
-    panels: list[Box] = []
-    for face, box in zip(faces, boxes, strict=True):
+    for face in faces:
+        box = face.face_coordinates.box.scaled(bounds[0] / size.width, bounds[1] / size.height)
         text = round(min(max(box.width * 0.085, 12, short * 0.016), max(short * 0.035, 12)))
-        panel = _panel(box, text, (width, height), [_with_tag(one, text) for one in boxes], panels)
-        if panel is not None:
-            panels.append(panel)
-        plans.append(_Plan(face, box, text, panel))
+        plans.append(_Plan(face, box, text, None, None))
+    boxes = [plan.box for plan in plans]
+    taken: list[Box] = []
+    for number, plan in enumerate(plans):
+        others = [*boxes[:number], *boxes[number + 1 :], *taken]
+        if (tag := _place(_tag_places(plan), bounds, others)) is not None:
+            plans[number] = plan._replace(tag=tag)
+            taken.append(tag)
+    for number, plan in enumerate(plans if bars else ()):
+        if (panel := _place(_panel_places(plan, bounds), bounds, [*boxes, *taken])) is not None:
+            plans[number] = plan._replace(panel=panel)
+            taken.append(panel)
     return plans
 
 
-def _panel(box: Box, text: int, bounds: tuple[int, int], faces: Sequence[Box], panels: Sequence[Box]) -> Box | None:
-    """A box for the bars beside, below or above the face, inside the picture, that covers no face and no other bars."""
-    (width, height), gap = _panel_size(text), max(2, text // 3)
+def _place(places: Iterable[Box], bounds: tuple[int, int], taken: Sequence[Box]) -> Box | None:
+    """The first of `places` that lies within `bounds`, width and height, and meets nothing that is taken."""
+    for place in places:
+        inside = (
+            min(place.x, place.y) >= 0 and place.x + place.width <= bounds[0] and place.y + place.height <= bounds[1]
+        )
+        if inside and not any(place.shared(other) for other in taken):
+            return place
+    return None
+
+
+def _tag_places(plan: _Plan) -> Iterator[Box]:
+    """Where the label of a face may stand: above its box, below, beside, and in it if it hides little of the face."""
+    box, gap = plan.box, max(2, plan.text // 6)
+    width, height = (
+        math.ceil(font(plan.text).getlength(_tag_words(plan.face)) + plan.text * 1.2),
+        round(plan.text * 1.5),
+    )
+    left, right = box.x, box.x + box.width - width
+    above, below = box.y - height - gap, box.y + box.height + gap
+    places = [(left, above), (right, above), (left, below), (right, below)]
+    places += [(box.x + box.width + gap, box.y), (box.x - width - gap, box.y)]
+    if width * height <= HIDDEN * box.area:
+        places += [(left, box.y), (right, box.y)]
+    for x, y in places:
+        yield Box(x, y, width, height)
+
+
+def _panel_places(plan: _Plan, bounds: tuple[int, int]) -> Iterator[Box]:
+    """Where the bars of a face may stand: beside its box, below or above it, moved into the picture."""
+    (width, height), gap, box = _panel_size(plan.text), max(2, plan.text // 3), plan.box
     middle = box.x + (box.width - width) // 2
     places = [
         (box.x + box.width + gap, box.y),
         (box.x - gap - width, box.y),
         (middle, box.y + box.height + gap),
-        (middle, box.y - round(text * 1.6) - gap - height),
+        (middle, box.y - gap - height),
+        (middle, box.y - round(plan.text * 1.6) - gap - height),
     ]
     for x, y in places:
-        left, top = min(max(x, 0), bounds[0] - width), min(max(y, 0), bounds[1] - height)
-        panel = Box(left, top, width, height)
-        if left < 0 or top < 0 or any(_meet(panel, other) for other in (*faces, *panels)):
-            continue
-        return panel
-    return None
+        yield Box(min(max(x, 0), bounds[0] - width), min(max(y, 0), bounds[1] - height), width, height)
 
 
 def _panel_size(text: int) -> tuple[int, int]:
-    return round(text * 11.5), round(text * 9.8)
-
-
-def _with_tag(box: Box, text: int) -> Box:
-    above = round(text * 1.6)
-    return Box(box.x, box.y - above, box.width, box.height + above)
-
-
-def _meet(one: Box, other: Box) -> bool:
-    return (
-        one.x < other.x + other.width
-        and other.x < one.x + one.width
-        and one.y < other.y + other.height
-        and other.y < one.y + one.height
-    )
+    return round(text * 12.5), round(text * 9.8)
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, plan: _Plan) -> None:
@@ -220,10 +249,6 @@ def _draw_box(draw: ImageDraw.ImageDraw, plan: _Plan) -> None:
     edge = max(1, stroke // 2)
     draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), outline=_PLATE, width=stroke + 2 * edge)
     draw.rectangle((left, top, right, bottom), outline=COLOURS[plan.face.emotion], width=stroke)
-    if plan.panel is not None:
-        _draw_bars(draw, plan.panel, plan.text, plan.face)
-    else:
-        _draw_strip(draw, box, max(4, round(plan.text * 0.6)), plan.face.probabilities)
 
 
 def _draw_bars(draw: ImageDraw.ImageDraw, panel: Box, text: int, face: Face) -> None:
@@ -232,17 +257,17 @@ def _draw_bars(draw: ImageDraw.ImageDraw, panel: Box, text: int, face: Face) -> 
     stroke = max(1, round(text * 0.09))
     draw.rounded_rectangle(corners, radius=text // 3, fill=_PLATE, outline=COLOURS[face.emotion], width=stroke)
     row, pad = (panel.height - text * 0.7) / len(probabilities), text * 0.45
-    names, numbers = text * 4.9, text * 2.6
+    names, numbers = text * 5.4, text * 3.1
     start, full = panel.x + pad + names, panel.width - 2 * pad - names - numbers
     for number, (name, probability) in enumerate(probabilities.items()):
         middle = panel.y + text * 0.35 + (number + 0.5) * row
-        draw.text((panel.x + pad, middle), name, _PAPER, font(text), anchor="lm")
+        draw.text((panel.x + pad, middle), _WORDS[name], _PAPER, font(text), anchor="lm")
         top, bottom = round(middle - text * 0.3), round(middle + text * 0.3)
         draw.rectangle((round(start), top, round(start + full), bottom), fill=_TRACK)
         if probability * full >= 0.5:
             draw.rectangle((round(start), top, round(start + probability * full), bottom), fill=COLOURS[name])
         edge = panel.x + panel.width - pad
-        draw.text((edge, middle), f"{probability:.0%}", _PAPER, font(text), anchor="rm")
+        draw.text((edge, middle), percent(probability, 0), _PAPER, font(text), anchor="rm")
 
 
 def _draw_strip(draw: ImageDraw.ImageDraw, box: Box, height: int, probabilities: dict[str, float]) -> None:
@@ -254,12 +279,13 @@ def _draw_strip(draw: ImageDraw.ImageDraw, box: Box, height: int, probabilities:
         done += probability
 
 
-def _draw_tag(draw: ImageDraw.ImageDraw, plan: _Plan, width: int) -> None:
-    face, box, text = plan.face, plan.box, plan.text
-    words = f"{face.emotion}{'' if face.certain else '?'} {face.confidence:.0%}"
-    wide, high = math.ceil(draw.textlength(words, font(text)) + text * 0.8), round(text * 1.5)
-    left = max(0, min(box.x, width - 1 - wide))
-    top = box.y - high if box.y >= high else box.y
-    colour = COLOURS[face.emotion]
-    draw.rectangle((left, top, left + wide, top + high), fill=colour)
-    draw.text((left + text * 0.4, top + high / 2), words, readable_on(colour), font(text), anchor="lm")
+def _tag_words(face: Face) -> str:
+    return f"{_WORDS[face.emotion]}{'' if face.certain else '?'} {percent(face.confidence, 0)}"
+
+
+def _draw_tag(draw: ImageDraw.ImageDraw, tag: Box, text: int, face: Face) -> None:
+    right, bottom, edge = tag.x + tag.width - 1, tag.y + tag.height - 1, round(text * 0.35)
+    draw.rounded_rectangle((tag.x, tag.y, right, bottom), radius=text // 3, fill=_PLATE)
+    draw.rectangle((tag.x, tag.y, tag.x + edge, bottom), fill=COLOURS[face.emotion])
+    middle = tag.y + tag.height / 2
+    draw.text((tag.x + edge + text * 0.4, middle), _tag_words(face), _PAPER, font(text), anchor="lm")
