@@ -6,16 +6,14 @@
 Portraits are pasted at known places into pictures without faces: 4 to 90 % of the short side, turned by up to 15
 degrees, in different light. Every picture is the same on every machine.
 
-`--photos` measures the photographs of a folder instead. Its `truth.json` has, for each file, `width`, `height`,
-`faces` with `box` (brow to chin), `haar_box` (as a cascade frames it) and `pose`, and `ignore`: boxes that count
-neither as found nor as false.
+`--photos` measures the photographs of a folder with a `truth.json` instead (`training/photographs.py`).
 """
 
 import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +31,7 @@ from app.vision.decoder import Limits, Picture, PixelPicture
 from app.vision.detector import SEARCH_SIDE, FaceDetector
 from app.vision.geometry import Box
 from bench.pictures import people
+from training.photographs import judge, read_truth
 
 Colours = NDArray[np.uint8]
 
@@ -56,12 +55,6 @@ SCENES = ("coffee", "chelsea", "rocket", "brick", "gravel", "grass", "text", "pa
 MATCH = 0.3
 """IoU above which a box counts as a match of a face."""
 
-FOUND = 0.4
-"""IoU from which a box counts as a match in a photograph, with either box of a face."""
-
-COUNTED = 0.085
-"""Smallest box that can be false in photographs, as a share of the short side; smaller ones may be real faces."""
-
 RUNS = 12
 """Detections of the same photograph, over four threads; all answers must be equal."""
 
@@ -72,18 +65,6 @@ SIZES = ((0.0, 0.2), (0.2, 0.5), (0.5, 2.0))
 
 RELEVANT = 0.1
 """Faces smaller than this share of the short side are counted separately; the service does not promise them."""
-
-
-class Judged(NamedTuple):
-    """The boxes of one photograph, compared with its true faces.
-
-    Attributes:
-        found: for each true face, the boxes that match it, best first.
-        false: boxes that are no face and count as such.
-    """
-
-    found: list[list[Box]]
-    false: set[Box]
 
 
 @dataclass
@@ -238,22 +219,6 @@ def photographs(folder: Path, finders: dict[str, Finder]) -> dict[str, dict[str,
     return columns
 
 
-def read_truth(folder: Path) -> dict[Path, dict[str, Any]]:
-    """What is true of each photograph of a folder, by its file."""
-    return {folder / file: photo for file, photo in json.loads((folder / "truth.json").read_text()).items()}
-
-
-def judge(boxes: Sequence[Box], photo: dict[str, Any]) -> Judged:
-    """Compare a detector's boxes, in pixels of the photograph, with what is true of it."""
-    least = COUNTED * min(photo["width"], photo["height"])
-    found = [
-        sorted((box for box in boxes if _overlap(box, face) >= FOUND), key=lambda box: -_overlap(box, face))
-        for face in photo["faces"]
-    ]
-    rest = set(boxes).difference(*found)
-    return Judged(found, {box for box in rest if box.width >= least and not _ignored(box, photo["ignore"])})
-
-
 def calibration(folder: Path, detector: FaceDetector) -> dict[str, str]:
     """Share of boxes that are faces, by the detector's confidence."""
     faces, boxes = Counter[str](), Counter[str]()
@@ -285,15 +250,6 @@ def _photographs(folder: Path) -> Iterator[tuple[Picture, dict[str, Any]]]:
     limits = Settings().picture_limits
     for path, photo in read_truth(folder).items():
         yield Picture(path.read_bytes(), limits), photo
-
-
-def _overlap(box: Box, face: dict[str, Any]) -> float:
-    return max(box.overlap(Box(*map(round, face[one]))) for one in ("box", "haar_box"))
-
-
-def _ignored(box: Box, places: list[list[float]]) -> bool:
-    middle = (box.x + box.width / 2, box.y + box.height / 2)
-    return any(Box(*map(round, place)).holds(*middle) for place in places)
 
 
 def _print_photographs(folder: Path) -> None:

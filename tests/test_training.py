@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.vision.detector import FaceDetector
 from app.vision.preprocess import DETAIL_SIZE, INPUT_SIZE, enlarge, face_detail, model_input
 from tests.helpers import ROOT, encoded, group
-from training import augment, dataset, evaluate, explain, export, fast, network, robustness, smoke, train
+from training import augment, dataset, evaluate, explain, export, fast, network, photographs, robustness, smoke, train
 from training.train import Flags, Training
 
 pytestmark = pytest.mark.training
@@ -628,7 +628,7 @@ def test_photographs_are_answered_end_to_end(
     }
     (tmp_path / "truth.json").write_text(json.dumps(described))
     happy = lambda crops: answered(*[LABELS.index("happy")] * len(crops))  # noqa: E731
-    measured = evaluate.measure_photographs(happy, tmp_path)
+    measured = photographs.measure(happy, tmp_path)
     assert (measured.pictures, measured.count, measured.found, measured.right) == (3, 3, 2, 1)
     assert (measured.neutral, measured.neutral_as_happy) == (2, 1)
     assert "1 of 3 faces found and right (0.3333)" in evaluate.report_photographs(measured)

@@ -23,7 +23,7 @@ from app.emotions import LABELS
 from app.model.card import CalibrationBin, Card, Figures, GroupFigures, LabelFigures, Photographs, Robustness, Served
 from app.model.classifier import pruned_network
 from app.vision.preprocess import model_input
-from training import dataset, plots, robustness, served
+from training import dataset, photographs, plots, robustness, served
 
 Probabilities = NDArray[np.float32]
 Predict = Callable[[dataset.Rows], Probabilities]
@@ -271,13 +271,6 @@ def report_served(results: list[Served]) -> str:
     return "\n".join(lines)
 
 
-def measure_photographs(classify: Classify, folder: Path) -> Photographs:
-    """Measure the service end to end on a folder of photographs."""
-    from training import photographs  # noqa: PLC0415 - needs the extra `bench`.
-
-    return photographs.measure(classify, folder)
-
-
 def report_photographs(one: Photographs) -> str:
     """The figures of photographs as text."""
     return (
@@ -323,9 +316,7 @@ def main() -> None:
     parser.add_argument("--usage", help="for fer2013.csv: the rows to take, PublicTest or PrivateTest")
     parser.add_argument("--name", default="PublicTest", help="name of the set in the output")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument(
-        "--photos", type=Path, help="photographs with a truth.json, to be answered end to end; needs the extra `bench`"
-    )
+    parser.add_argument("--photos", type=Path, help="photographs with a truth.json, to be answered end to end")
     parser.add_argument("--plots", type=Path, help="folder for the confusion matrix, calibration and robustness plots")
     arguments = parser.parse_args()
     card = Card.model_validate_json(Card.path_of(arguments.model).read_bytes())
@@ -336,18 +327,18 @@ def main() -> None:
     judged = dataset.judged(rows)
     robust = measure_robustness(predict, judged, arguments.name)
     through_detection = measure_served(classify, judged)
-    photographs = measure_photographs(classify, arguments.photos) if arguments.photos else None
+    on_photographs = photographs.measure(classify, arguments.photos) if arguments.photos else None
     if arguments.json:
         printed = {
             "evaluation": {name: one.model_dump() for name, one in results.items()},
             "robustness": robust.model_dump(),
             "served": [one.model_dump() for one in through_detection],
-            "photographs": photographs.model_dump() if photographs else None,
+            "photographs": on_photographs.model_dump() if on_photographs else None,
         }
         print(json.dumps(printed, indent=2))
     else:
         parts = [*map(report, results.values()), report_robustness(robust), report_served(through_detection)]
-        parts += [report_photographs(photographs)] if photographs else []
+        parts += [report_photographs(on_photographs)] if on_photographs else []
         print("\n".join(parts))
     if arguments.plots:
         plots.draw(results[arguments.name], robust, arguments.plots)

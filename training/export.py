@@ -25,7 +25,7 @@ from app.emotions import LABELS
 from app.model.card import Card, Figures, Variant, digest
 from app.model.classifier import Classifier, pruned_network
 from app.vision.preprocess import model_input
-from training import dataset, evaluate, network, page, plots
+from training import dataset, evaluate, network, page, photographs, plots
 
 CERTAIN_ACCURACY = 0.95
 PLAUSIBLE_COVERAGE = 0.9
@@ -143,7 +143,7 @@ def measure(card: Card, rows: dataset.Rows, out: Path, others: Others = NO_OTHER
     judged = dataset.judged(rows)
     card.robustness = evaluate.measure_robustness(predict, judged, "PublicTest")
     card.served = evaluate.measure_served(classify, judged)
-    card.photographs = evaluate.measure_photographs(classify, others.photographs) if others.photographs else None
+    card.photographs = photographs.measure(classify, others.photographs) if others.photographs else None
     card.channels = network.channels(model)
     card.write(out)
     card.forms = {

@@ -1,11 +1,14 @@
 """Measures the service end to end on photographs: it finds the faces, and classifies those that it finds.
 
-A folder of photographs is as `bench.detection` has it; each face in its `truth.json` also has `labels`, the expressions
-that an observer would accept, none where it is not unmistakable.
+The `truth.json` of their folder has, for each file, `width`, `height`, `faces`, and `ignore`: boxes that count neither
+as found nor as false. A face has a `box` (brow to chin), a `haar_box` (as a cascade frames it), a `pose`, and `labels`:
+the expressions that an observer would accept, none where it is not unmistakable.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +19,43 @@ from app.emotions import LABELS
 from app.errors import NoFace
 from app.model.card import Photographs
 from app.settings import Settings
-from bench.detection import judge, read_truth
+from app.vision.geometry import Box
 
 NEUTRAL, HAPPY = "neutral", "happy"
+
+FOUND = 0.4
+"""IoU from which a box counts as a match in a photograph, with either box of a face."""
+
+COUNTED = 0.085
+"""Smallest box that can be false in photographs, as a share of the short side; smaller ones may be real faces."""
+
+
+class Judged(NamedTuple):
+    """The boxes of one photograph, compared with its true faces.
+
+    Attributes:
+        found: for each true face, the boxes that match it, best first.
+        false: boxes that are no face and count as such.
+    """
+
+    found: list[list[Box]]
+    false: set[Box]
+
+
+def read_truth(folder: Path) -> dict[Path, dict[str, Any]]:
+    """What is true of each photograph of a folder, by its file."""
+    return {folder / file: photo for file, photo in json.loads((folder / "truth.json").read_text()).items()}
+
+
+def judge(boxes: Sequence[Box], photo: dict[str, Any]) -> Judged:
+    """Compare a detector's boxes, in pixels of the photograph, with what is true of it."""
+    least = COUNTED * min(photo["width"], photo["height"])
+    found = [
+        sorted((box for box in boxes if _overlap(box, face) >= FOUND), key=lambda box: -_overlap(box, face))
+        for face in photo["faces"]
+    ]
+    rest = set(boxes).difference(*found)
+    return Judged(found, {box for box in rest if box.width >= least and not _ignored(box, photo["ignore"])})
 
 
 def measure(classify: Callable[[NDArray[np.float32]], NDArray[np.float32]], folder: Path) -> Photographs:
@@ -55,3 +92,12 @@ def measure(classify: Callable[[NDArray[np.float32]], NDArray[np.float32]], fold
         neutral=len(neutral),
         neutral_as_happy=sum(answer == HAPPY for answer in neutral),
     )
+
+
+def _overlap(box: Box, face: dict[str, Any]) -> float:
+    return max(box.overlap(Box(*map(round, face[one]))) for one in ("box", "haar_box"))
+
+
+def _ignored(box: Box, places: list[list[float]]) -> bool:
+    middle = (box.x + box.width / 2, box.y + box.height / 2)
+    return any(Box(*map(round, place)).holds(*middle) for place in places)

@@ -5,9 +5,9 @@
 
 The peers are packages of PyPI and npm that bring their weights. The first run installs them, each in an environment of
 its own in a cache folder, 8 GB in all; it needs node and npm. Each answers the pictures in one process, one at a time,
-after a warm-up; `answers.py` says how. `--photos` is a folder as `bench.detection` has it, where each face also has
-`labels`: the expressions that an observer would accept, none where it is not unmistakable. `--data` is FER-2013 as
-`training.dataset` reads it: crops, so that only the classifiers are compared, by the crowd's choice if there are votes.
+after a warm-up; `answers.py` says how. `--photos` is a folder with a `truth.json` (`training/photographs.py`).
+`--data` is FER-2013 as `training.dataset` reads it: crops, so that only the classifiers are compared, by the crowd's
+choice if there are votes.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from app.emotions import LABELS
 from app.vision.geometry import Box
-from bench.detection import judge, read_truth
 from training import dataset
+from training.photographs import judge, read_truth
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path.home() / ".cache" / "expressions-peers"
