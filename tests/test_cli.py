@@ -148,7 +148,7 @@ def test_a_table_groups_faces_by_file(folder: Path) -> None:
     assert [line.split()[:2] for line in clip] == [["0.00", "s"], ["1.00", "s"], ["2.00", "s"]]
     assert "error: " in group_of(lines, "b.png")[0]
     unsure, sure = group_of(lines, "group.png")
-    assert re.search(r"\?  +\d\d%  or \w+", unsure)
+    assert re.search(r"neutral\?  +\d\d%", unsure)
     assert "?" not in sure
     assert re.fullmatch(
         r"4 pictures and 3 frames, 5 faces: 4 happy, 1 \w+; 2 without a face; 2 without an answer\.\n"
@@ -182,6 +182,16 @@ def test_what_is_said_breaks_between_words_but_not_after_a_number(monkeypatch: p
     monkeypatch.setattr(sys, "stderr", written := StringIO())
     say(words)
     assert written.getvalue() == f"{words}\n"
+
+
+def test_a_table_names_what_else_is_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    out = Terminal()
+    box = FaceCoordinates(x=1, y=1, width=50, height=50)
+    face = Face(emotion="happy", confidence=0.48, probabilities={}, message="", face_coordinates=box, certain=False,
+                plausible=["happy", "sad"], detection=1, angle=None, landmarks=None)  # fmt: skip
+    Table(out, colours=False).faces([face], None)
+    assert re.search(r"happy\?  +48%  or sad", out.getvalue())
 
 
 def test_a_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from training import dataset, evaluate, export, train
 
 COUNT = 512
 HELD_OUT = 112
-FLAGS = train.Flags(widths="slim", steps=32, batch=32, rate=0.02, average=0.8, strength=0.3)
+FLAGS = train.Flags(widths="slim", steps=32, batch=32, rate=0.02, average=0.8, strength=0.3, crowd=0.5)
 
 _LOOKS = (
     (-2, 3, 2, 1, -2),
