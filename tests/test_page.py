@@ -34,6 +34,7 @@ from app import __version__
 from app.emotions import EMOTIONS, LABELS
 from app.main import create_app
 from app.model.classifier import Classifier
+from app.percent import percent
 from app.settings import Settings
 from bench.live import swaying
 from bench.pictures import people
@@ -771,6 +772,7 @@ def test_a_picture_that_is_taken_is_mirrored_as_the_video_is(page: Page, service
     start_camera(page)
     expect(page.locator("#camera .boxes rect")).to_be_visible()
     expect(page.locator("#camera .screen")).to_have_class(re.compile("mirrored"))
+    page.locator("#camera video").evaluate("video => video.pause()")  # So that both are the same frame.
     page.get_by_role("button", name="Take a picture").click()
     likeness = """image => image.decode().then(() => {
         const shrunk = (source, flip) => {
@@ -926,30 +928,40 @@ def test_camera_that_is_not_allowed_is_explained(browser: Browser, service: str)
     page.close()
 
 
+def shown_share(share: float) -> str:
+    """A share as the page writes it, on one line."""
+    return percent(share).replace(" ", "\xa0")
+
+
 @pytest.mark.parametrize("width", [320, 390, 1440])
 def test_card_shows_the_figures_of_the_model(width: int, page: Page, service: str, trouble: list[str]) -> None:
-    figures = httpx2.get(f"{service}/model").json()["evaluation"]
+    card = httpx2.get(f"{service}/model").json()
+    figures, photographs = card["evaluation"], card["photographs"]
     page.set_viewport_size({"width": width, "height": 844})
     opened(page, service)
     page.get_by_role("link", name="How good").click()
 
     rows = page.locator("#accuracy tbody tr")
-    expect(rows).to_have_count(len(figures))
-    for row, one in zip(rows.all(), figures.values(), strict=True):
+    expect(rows).to_have_count(len(figures) + 1)
+    *sets, last = rows.all()
+    expect(last).to_contain_text(shown_share(photographs["right"] / photographs["count"]))
+    for row, one in zip(sets, figures.values(), strict=True):
         expect(row).to_contain_text(f"{one['data']} ({one['count']:,})")
-        expect(row).to_contain_text(f"{100 * one['accuracy']:.1f}")
-        expect(row).to_contain_text(f"{100 * one['accuracy_interval_95'][0]:.1f}")
+        expect(row).to_contain_text("by the crowd" if one["truth"] == "crowd" else one["data"])
+        expect(row).to_contain_text(shown_share(one["accuracy"]))
+        expect(row).to_contain_text(shown_share(one["accuracy_interval_95"][0]))
     expect(page.locator("#labels th[scope=row]")).to_have_text(list(WORDS.values()))
-    recalls = [f"{100 * one['recall']:.1f}\xa0%" for one in figures["PublicTest"]["labels"].values()]
+    recalls = [shown_share(one["recall"]) for one in figures["PublicTest"]["labels"].values()]
     expect(page.locator("#labels tbody td:nth-child(3)")).to_have_text(recalls)
-    expect(page.locator("#certain")).to_contain_text(f"{100 * figures['PublicTest']['certain_accuracy']:.1f}\xa0%")
+    expect(page.locator("#certain")).to_contain_text(shown_share(figures["PublicTest"]["certain_accuracy"]))
     expect(page.locator("#calibration circle")).to_have_count(len(figures["PublicTest"]["calibration"]))
     counts = np.array(figures["PublicTest"]["confusion"])
     shares = (100 * counts / counts.sum(axis=1, keepdims=True)).ravel()
     assert [int(text) for text in page.locator("#confusion tbody td").all_inner_texts()] == pytest.approx(
         shares, abs=0.5
     )
-    expect(page.get_by_text("FER-2013 has no demographic labels.")).to_be_visible()
+    expect(page.locator("#not-known")).to_have_text(card["not_known"])
+    expect(page.locator("#licence")).to_have_text(card["licence"])
     broken = """() => [...document.querySelectorAll("td, th")].flatMap((cell) => {
         const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
         const found = [];
