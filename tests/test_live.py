@@ -94,12 +94,9 @@ def test_a_person_who_enters_is_found_beside_one_who_stays(
     with opened(service) as live:
         live.send(encoded(alone, "JPEG"))
         (first,) = answer(live)["faces"]
-        deadline = time.monotonic() + 20
-        faces: list[dict[str, Any]] = []
-        while len(faces) < 2:
-            assert time.monotonic() < deadline
-            live.send(encoded(both, "JPEG"))
-            faces = answer(live)["faces"]
+        time.sleep(0.4)  # The whole frame is searched about three times a second.
+        live.send(encoded(both, "JPEG"))
+        faces = answer(live)["faces"]
         assert {face["id"]: face["face_coordinates"]["x"] > 540 for face in faces} == {first["id"]: False, 2: True}
         live.send(encoded(alone, "JPEG"))
         assert [face["id"] for face in answer(live)["faces"]] == [first["id"]]
