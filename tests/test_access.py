@@ -208,7 +208,7 @@ def test_no_other_origin_may_read_answers_unless_it_is_listed(portrait: bytes) -
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://friend.example"
         exposed = {name.strip().lower() for name in refused.headers["access-control-expose-headers"].split(",")}
-        assert exposed == {"x-request-id", "retry-after", "x-emotion", "x-probability", "x-face", "x-faces"}
+        assert exposed == {"x-request-id", "retry-after", "x-emotion", "x-probability", "x-face", "x-faces", "x-heat"}
         assert "access-control-allow-origin" not in client.post("/predict", headers=foe).headers
 
 
