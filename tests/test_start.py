@@ -283,9 +283,13 @@ def running(*options: str, **settings: str) -> Iterator[tuple[int, subprocess.Po
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_what_ends_it_ends_it_gracefully(name: str) -> None:
-    with running() as (_, process):
-        process.send_signal(signal.Signals[name])
-        assert process.wait(timeout=20) == 0
+    handler = signal.signal(signal.Signals[name], signal.SIG_DFL)  # These tests may themselves ignore hangups.
+    try:
+        with running() as (_, process):
+            process.send_signal(signal.Signals[name])
+            assert process.wait(timeout=20) == 0
+    finally:
+        signal.signal(signal.Signals[name], handler)
 
 
 @pytest.mark.slow
