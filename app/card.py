@@ -31,14 +31,8 @@ def text(card: Card) -> str:
         parts += [textwrap.fill(sentences, WIDTH) for sentences in _sentences(card, figures)]
     for figures in list(card.evaluation.values())[:1]:
         parts += ["\n".join(_labels(figures)), "\n".join(_calibration(figures))]
-    parts += [
-        textwrap.fill(words, WIDTH)
-        for words in (
-            f"Not known: {NOT_KNOWN}",
-            f"Licence: {LICENCE}",
-            f"Use: {IN_WORDS}",
-        )
-    ]
+    endings = {"Not known": NOT_KNOWN, "Licence": LICENCE, "Use": IN_WORDS}
+    parts += [textwrap.fill(f"{head}: {words}", WIDTH) for head, words in endings.items()]
     return "\n\n".join(parts) + "\n"
 
 

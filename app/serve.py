@@ -51,9 +51,7 @@ def main(words: Sequence[str]) -> int:
         return 130
     uvicorn.run(
         app,
-        host=""
-        if settings.host == "::"
-        else settings.host,  # asyncio gives `::` IPv6 alone, and nothing both families.
+        host="" if settings.host == "::" else settings.host,  # asyncio takes `::` for IPv6 alone, "" for both families.
         port=settings.port,
         workers=1,  # Whatever WEB_CONCURRENCY says.
         loop="asyncio",  # Not whichever is installed.

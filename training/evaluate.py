@@ -60,16 +60,17 @@ def figures(name: str, truth: Truth, probabilities: Probabilities, rows: dataset
         rows: labelled faces.
         card: of the model, for its thresholds and its temperature.
     """
-    divergence, labels_by_crowd, labels = None, None, rows.labels
+    divergence, labels_by_crowd, labels, support = None, None, rows.labels, np.eye(len(LABELS))[rows.labels]
+    clear = np.zeros(len(rows), np.bool_)
     if truth == "crowd":
-        divergence, labels = crowd_divergence(probabilities, dataset.crowd_shares(rows)), dataset.crowd_labels(rows)
+        labels, support, clear = dataset.crowd_labels(rows), dataset.crowd_shares(rows), dataset.clear(rows)
+        divergence = crowd_divergence(probabilities, support)
     elif rows.votes is not None:
         crowd = dataset.crowd_labels(rows)
         labels_by_crowd = _rounded((labels == crowd)[crowd >= 0].mean())
     known = np.flatnonzero(labels >= 0)
     probabilities, rows, labels = probabilities[known], rows.take(known), labels[known]
-    support = dataset.crowd_shares(rows) if truth == "crowd" else np.eye(len(LABELS))[labels]
-    clear = dataset.clear(rows) if truth == "crowd" else np.zeros(len(labels), np.bool_)
+    support, clear = support[known], clear[known]
     top = probabilities.argmax(axis=1)
     right = top == labels
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)

@@ -6,7 +6,8 @@ the expressions that an observer would accept, none where it is not unmistakable
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,19 @@ def judge(boxes: Sequence[Box], photo: dict[str, Any]) -> Judged:
     return Judged(found, {box for box in rest if box.width >= least and not _ignored(box, photo["ignore"])})
 
 
+def answered(labels: Mapping[Box, str], photo: dict[str, Any]) -> list[tuple[list[str], str | None]]:
+    """The accepted labels of each true face of a photograph, and the label of the box that fits it best, if any does.
+
+    Args:
+        labels: the label of each box, in pixels of the photograph.
+        photo: what is true of it.
+    """
+    best = [boxes[0] if boxes else None for boxes in judge(list(labels), photo).found]
+    return [
+        (face["labels"], None if box is None else labels[box]) for face, box in zip(photo["faces"], best, strict=True)
+    ]
+
+
 def measure(classify: Callable[[NDArray[np.float32]], NDArray[np.float32]], folder: Path) -> Photographs:
     """Measure how many faces with an unmistakable expression are found and named right.
 
@@ -70,19 +84,12 @@ def measure(classify: Callable[[NDArray[np.float32]], NDArray[np.float32]], fold
     truth = read_truth(folder)
     answers: list[tuple[list[str], str | None]] = []
     for path, photo in truth.items():
-        try:
+        labels: dict[Box, str] = {}
+        with suppress(NoFace):
             found = find_faces(path.read_bytes(), detector, settings.picture_limits)
-        except NoFace:
-            answers += [(face["labels"], None) for face in photo["faces"]]
-            continue
-        tops = classify(np.stack(found.crops)).argmax(axis=1)
-        labels = {face.box: LABELS[top] for face, top in zip(found.faces, tops, strict=True)}
-        boxes = judge(list(labels), photo).found
-        answers += [
-            (face["labels"], labels[best[0]] if best else None)
-            for face, best in zip(photo["faces"], boxes, strict=True)
-        ]
-    answers = [(accepted, answer) for accepted, answer in answers if accepted]
+            tops = classify(np.stack(found.crops)).argmax(axis=1)
+            labels = {face.box: LABELS[top] for face, top in zip(found.faces, tops, strict=True)}
+        answers += [pair for pair in answered(labels, photo) if pair[0]]
     neutral = [answer for accepted, answer in answers if accepted == [NEUTRAL]]
     return Photographs(
         pictures=len(truth),

@@ -30,7 +30,7 @@ from tqdm import tqdm
 from app.emotions import LABELS
 from app.vision.geometry import Box
 from training import dataset
-from training.photographs import judge, read_truth
+from training.photographs import answered, judge, read_truth
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path.home() / ".cache" / "expressions-peers"
@@ -148,15 +148,14 @@ def score(photos: Iterable[dict[str, Any]], answers: Answers) -> list[str]:
     faces = found = false = labelled = seen = right = 0
     for photo, answer in zip(photos, answers, strict=True):
         labels = {Box(*map(round, face["box"])): face["label"] for face in answer["faces"]}
-        judged = judge(list(labels), photo)
-        false += len(judged.false)
-        for face, boxes in zip(photo["faces"], judged.found, strict=True):
+        false += len(judge(list(labels), photo).false)
+        for accepted, label in answered(labels, photo):
             faces += 1
-            found += bool(boxes)
-            if face["labels"]:
+            found += label is not None
+            if accepted:
                 labelled += 1
-                seen += bool(boxes)
-                right += bool(boxes) and labels[boxes[0]] in face["labels"]
+                seen += label is not None
+                right += label in accepted
     milliseconds = median(answer["milliseconds"] for answer in answers)
     return [
         _share(found, faces),
