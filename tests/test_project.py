@@ -70,7 +70,7 @@ def test_ci_runs_what_the_readme_shows() -> None:
     assert commands[1:] == ["scripts/serve", "scripts/check"]
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == 'exec "$(dirname "$0")/../scripts/check"'
     assert "scripts/test --fast" in shown
-    assert "scripts/browser" in (ROOT / "scripts" / "test").read_text()
+    assert "scripts/programs" in (ROOT / "scripts" / "test").read_text()
 
 
 def test_the_tests_of_other_systems_need_no_tensorflow() -> None:
