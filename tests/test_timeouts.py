@@ -181,8 +181,9 @@ def test_the_queued_work_of_a_client_that_hung_up_is_dropped(portrait: bytes, he
     head = POST + f"Content-Length: {len(portrait)}\r\n\r\n".encode()
     with serving(app) as url:
         with connected(url) as first, connected(url) as second:
-            for connection in (first, second):
-                connection.sendall(head + portrait)
+            first.sendall(head + portrait)
+            assert held.busy.wait(30)
+            second.sendall(head + portrait)
             eventually(lambda: app.state.backend.queued == 1, 30)
         eventually(lambda: in_flight(app) == 0)
         held.go.set()
