@@ -115,8 +115,10 @@ class Batcher(Generic[Item, Result]):
                 if self._hung():
                     raise ModelStopped("The model has hung; the service needs a restart.")
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()
+            for waiter in waiting:
+                waiter.cancel()
         for error in [future.exception() for future in waiting]:  # asyncio logs exceptions that are never retrieved.
             if error is not None:
                 raise error
