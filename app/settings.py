@@ -18,8 +18,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app import memory
 from app.model.classifier import Engine, Precision, installed_engine
+from app.vision import memory
 from app.vision.decoder import Limits
 
 _PACKAGE = Path(__file__).resolve().parent

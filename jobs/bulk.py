@@ -1,8 +1,8 @@
 """Expressions in millions of pictures.
 
-    python -m app bulk pictures/ --out results.parquet
-    python -m app bulk pictures/ --out results.csv --report report.html
-    python -m app bulk 'shards/*.tar' --out results.parquet --engine ray
+    expressions bulk pictures/ --out results.parquet
+    expressions bulk pictures/ --out results.csv --report report.html
+    expressions bulk 'shards/*.tar' --out results.parquet --engine ray
 
 SOURCE is a folder, a glob, a tar archive, or @FILE with a path on each line. A
 job that was stopped goes on where it was when the same command is given again:
@@ -23,12 +23,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from app.cli import add_selection, selection
+from app.cli.predict import add_selection, selection
+from app.cli.terminal import command_parser, quiet, say
 from app.errors import NoFace, StartError
-from app.program import command_parser
-from app.quiet import quiet
 from app.settings import Settings, cannot
-from app.terminal import say
 from jobs import report, rows
 from jobs.sources import Plan, PlanError, plan
 from jobs.worker import Worker
@@ -126,7 +124,3 @@ def main(words: Sequence[str] | None = None) -> int:
     shutil.rmtree(job.folder)
     sys.stdout.write(summary.text())
     return 1 if any(code != NoFace.code for code in summary.codes) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.analyzer import EVERY_FACE, Selection
-from app.inputs import files_in
+from app.cli.inputs import files_in
 from app.vision.decoder import is_picture
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -8,9 +8,9 @@ from typing import Self
 
 from app.analyzer import EVERY_FACE, Selection
 from app.bootstrap import running
+from app.cli.rows import Row, answered, refused
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import ServiceError
-from app.rows import Row, answered, refused
 from app.settings import Settings
 from jobs import rows
 from jobs.sources import Item, items

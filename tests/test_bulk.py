@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.analyzer import Selection
+from app.cli.rows import COLUMNS, Row
 from app.emotions import EMOTIONS
-from app.rows import COLUMNS, Row
 from app.settings import Settings
 from bench.server import titled
 from jobs import rows

@@ -25,12 +25,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.cli.inputs import PassedOver, files
+from app.cli.rows import COLUMNS, TYPES
+from app.cli.table import Table
+from app.cli.terminal import say
 from app.emotions import LABELS
-from app.inputs import PassedOver, files
-from app.rows import COLUMNS, TYPES
 from app.schemas import Face, FaceCoordinates
-from app.table import Table
-from app.terminal import say
 from app.vision import chart
 from app.vision.chart import Moment, Timeline
 from app.vision.video import InvalidVideo, SamplingStep, sampled_frames

@@ -20,9 +20,9 @@ from app.main import create_app
 from app.model import backend
 from app.model.card import LICENCE, Card, read_card
 from app.model.classifier import Classifier
+from app.model.use_policy import NOTICE, USE_POLICY
 from app.routers import json_pictures, live, multipart
 from app.settings import Settings
-from app.use_policy import NOTICE, USE_POLICY
 from app.vision import image_guard
 from app.vision.geometry import Box
 from app.vision.preprocess import enlarge, face_detail, model_input

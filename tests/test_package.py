@@ -110,4 +110,3 @@ def test_help_names_the_installed_command(command: str, expressions: Path, tmp_p
     result = run(expressions, tmp_path, command, "--help")
     assert result.stdout.startswith(f"usage: expressions {command} ")
     assert f"\n    expressions {command}" in result.stdout
-    assert "python -m app" not in result.stdout

@@ -34,8 +34,8 @@ from app import __version__
 from app.emotions import EMOTIONS, LABELS
 from app.main import create_app
 from app.model.classifier import Classifier
-from app.percent import percent
 from app.settings import Settings
+from app.vision.percent import percent
 from bench.live import swaying
 from bench.pictures import people
 from bench.server import free_port

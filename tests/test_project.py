@@ -11,8 +11,8 @@ import yaml
 
 from app import __version__
 from app.model.card import read_card
-from app.percent import percent
 from app.settings import Settings
+from app.vision.percent import percent
 from tests.helpers import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -20,15 +20,16 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
-from app import __version__, memory
+from app import __version__
 from app.__main__ import COMMANDS
 from app.bootstrap import load, load_classifier
 from app.errors import StartError
 from app.main import create_app
 from app.model.card import LICENCE, NOT_KNOWN, Card, digest, read_card
 from app.model.classifier import Classifier
+from app.model.use_policy import IN_WORDS, USE_POLICY
 from app.settings import MOST_PIXELS, Settings, cannot
-from app.use_policy import IN_WORDS, USE_POLICY
+from app.vision import memory
 from app.vision.blazeface import BlazeFace
 from app.vision.detector import FaceDetector, FoundFace
 from app.vision.haar import HaarDetector
@@ -263,7 +264,7 @@ def test_words_that_mean_nothing_are_refused() -> None:
 
 def test_the_version_is_told() -> None:
     result = start("--version")
-    assert (result.returncode, result.stdout) == (0, f"python -m app {__version__}\n")
+    assert (result.returncode, result.stdout) == (0, f"expressions {__version__}\n")
 
 
 @contextmanager
@@ -324,7 +325,7 @@ def test_help_names_the_commands() -> None:
     assert result.returncode == 0
     for command in COMMANDS:
         assert f"\n  {command} " in result.stdout
-        assert f"\n    python -m app {command}" in result.stdout
+        assert f"\n    expressions {command}" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
@@ -332,17 +333,9 @@ def test_help_names_the_commands() -> None:
 def test_each_command_has_help_with_an_example(command: str) -> None:
     result = start(command, "--help")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith(f"usage: python -m app {command} ")
-    assert f"\n    python -m app {command}" in result.stdout
+    assert result.stdout.startswith(f"usage: expressions {command} ")
+    assert f"\n    expressions {command}" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
-
-
-@pytest.mark.parametrize(("module", "command"), [("app.cli", "predict"), ("jobs.bulk", "bulk")])
-def test_commands_are_modules_too(module: str, command: str) -> None:
-    alone = subprocess.run(
-        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert alone.stdout == start(command, "--help").stdout
 
 
 def test_the_card_is_printed_in_words() -> None:

@@ -22,8 +22,8 @@ from app.model.card import (
     Served,
     read_card,
 )
-from app.percent import percent
 from app.vision import blazeface
+from app.vision.percent import percent
 from training.dataset import CLEAR_VOTES
 from training.evaluate import TRUTHS
 from training.network import HIDDEN

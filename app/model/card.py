@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 
 from app.emotions import LABELS
 from app.errors import StartError
-from app.use_policy import USE_POLICY, UsePolicy
+from app.model.use_policy import USE_POLICY, UsePolicy
 from app.vision.preprocess import INPUT_SIZE
 
 VARIANT_MARGINS = {"bfloat16": 0.002, "int8": 0.003}

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
-from app.percent import percent
 from app.vision.drawing import COLOURS, font
+from app.vision.percent import percent
 
 WIDTH, HEIGHT = 1280, 380
 """Size of one panel, in pixels."""

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from app import memory
 from app.errors import FileTooLarge, InvalidImage, TooManyPixels, UnsupportedFormat
-from app.vision import image_guard, jpeg
+from app.vision import image_guard, jpeg, memory
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF")
 """Accepted formats, by Pillow's names. An animation counts as its first frame."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from app.emotions import EMOTIONS
-from app.percent import percent
 from app.schemas import Face, ImageSize
 from app.vision.geometry import Box
+from app.vision.percent import percent
 
 FileFormat = Literal["JPEG", "PNG"]
 Style = Literal["bars", "boxes"]

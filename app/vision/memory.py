@@ -1,13 +1,10 @@
-"""Knows how much memory there may be, returns what is free, and keeps the garbage collector from objects that last.
+"""Knows how much memory the process may use, and returns what is free to the system.
 
 glibc's allocator would keep the memory of large pictures; with another C library nothing is done about it.
 """
 
 import ctypes
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -60,18 +57,3 @@ def limit(process: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/f
             files = (groups / folder / parent / name for parent in (group, *group.parents))
             limits += [int(text) for file in files if file.is_file() and (text := file.read_text().strip()) != "max"]
     return min((found for found in limits if found < _UNLIMITED), default=None)
-
-
-@contextmanager
-def lasting() -> Iterator[None]:
-    """Exclude what exists at the end of the context from garbage collection, for good.
-
-    A full collection passes over every object. Those of TensorFlow take 0.2 seconds, in which no thread runs.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.collect()
-        gc.freeze()
-        gc.enable()

@@ -8,9 +8,9 @@ from typing import TextIO
 
 from PIL import ImageColor
 
+from app.cli.terminal import WIDTH
 from app.emotions import EMOTIONS
 from app.schemas import Face
-from app.terminal import WIDTH
 
 _BOLD, _PLAIN = "\033[1m", "\033[0m"
 

@@ -1,8 +1,8 @@
 """Faces and their expressions in files, without a server.
 
-    python -m app predict photo.jpg clip.mp4 folder/
-    python -m app predict --csv --every 0.5s --plot clip.png clip.mp4 > clip.csv
-    curl -s https://example.org/photo.jpg | python -m app predict --json -
+    expressions predict photo.jpg clip.mp4 folder/
+    expressions predict --csv --every 0.5s --plot clip.png clip.mp4 > clip.csv
+    curl -s https://example.org/photo.jpg | expressions predict --json -
 
 Prints a table, JSON Lines or CSV, in the order of the arguments and of the
 names in a folder. The settings are those of the service. Exit status: 0 when
@@ -29,18 +29,16 @@ from typing import NamedTuple, TextIO
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from app import rows
 from app.analyzer import EVERY_FACE, Analyzer, Selection, Source
 from app.bootstrap import load, running
+from app.cli import rows
+from app.cli.inputs import STDIN, InputFile, PassedOver, files
+from app.cli.table import Table
+from app.cli.terminal import command_parser, counted, quiet, say
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import NoFace, ServiceError, StartError
-from app.inputs import STDIN, InputFile, PassedOver, files
-from app.program import command_parser
-from app.quiet import quiet
 from app.schemas import Prediction
 from app.settings import Settings, cannot, colours_wanted
-from app.table import Table
-from app.terminal import counted, say
 from app.vision import chart, video
 from app.vision.chart import Moment, Timeline
 
@@ -363,7 +361,3 @@ def main(words: Sequence[str] | None = None) -> int:
     except (ValidationError, StartError, OSError) as error:
         say(cannot("go on", error))
         return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """Serve over HTTP on the configured host and port. Says in one line why it cannot.
 
-    python -m app serve
-    python -m app serve --host 127.0.0.1 --port 9000
-    EMOTION_ENGINE=litert python -m app serve
+    expressions serve
+    expressions serve --host 127.0.0.1 --port 9000
+    EMOTION_ENGINE=litert expressions serve
 
 Every other setting is an environment variable, see README_API.md.
 """
@@ -16,11 +16,11 @@ import uvicorn
 from pydantic import ValidationError
 
 from app.bootstrap import load
+from app.cli.terminal import command_parser
 from app.errors import StartError
 from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
 from app.live_session import MAX_FRAME_BYTES
 from app.main import create_app
-from app.program import command_parser
 from app.settings import Settings, cannot, processes_wanted
 
 

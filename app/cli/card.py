@@ -3,8 +3,8 @@
 What the model is, how well it does, what is not known about it, and how its
 answers may be used.
 
-    python -m app card
-    EMOTION_MODEL_PATH=other.keras python -m app card
+    expressions card
+    EMOTION_MODEL_PATH=other.keras expressions card
 
 `GET /model` answers with every figure.
 """
@@ -15,13 +15,12 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
+from app.cli.terminal import WIDTH, command_parser, say
 from app.errors import StartError
 from app.model.card import LICENCE, NOT_KNOWN, Card, Figures, read_card
-from app.percent import percent
-from app.program import command_parser
+from app.model.use_policy import IN_WORDS
 from app.settings import Settings, cannot
-from app.terminal import WIDTH, say
-from app.use_policy import IN_WORDS
+from app.vision.percent import percent
 
 
 def text(card: Card) -> str:

@@ -1,0 +1,67 @@
+"""What every command does at a terminal: reads its arguments, and tells a person what happens besides the results."""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+PROGRAM = "expressions"
+"""The command; `expressions` is the same."""
+
+WIDTH = 80
+"""Columns where the output is no terminal."""
+
+_TIE = "\N{NO-BREAK SPACE}"
+
+
+def command_parser(command: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
+    """Make the parser of a command.
+
+    Args:
+        command: its name; empty for the program itself.
+        description: its help; None where Python drops docstrings.
+        options: further ones of the parser.
+    """
+    return argparse.ArgumentParser(
+        f"{PROGRAM} {command}".rstrip(),
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+
+
+def say(words: str) -> None:
+    """Write lines to standard error. On a terminal they break between words, but not after a number."""
+    width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+    for line in words.splitlines():
+        fitting = [line]
+        if sys.stderr.isatty():
+            tied = re.sub(r"(?<=\d) ", _TIE, line)
+            fitting = textwrap.wrap(tied, width, break_long_words=False, break_on_hyphens=False)
+        sys.stderr.writelines(f"{part.replace(_TIE, ' ')}\n" for part in fitting)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 face`, `2 faces`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence stderr at the file descriptor, because native libraries bypass `sys.stderr`."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
