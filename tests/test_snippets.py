@@ -35,7 +35,7 @@ NOT_RUN = {
     "scripts/": "changes the environment, serves until it is stopped, or is this test run",
     "EMOTION_API_KEYS=$(printf": "serves until it is stopped; `test_access.py` does the same",
     "python -m training.smoke": "`test_training.py` does the same",
-    "python -m app bulk 'archives/": "`test_bulk.py` does the same",
+    "expressions bulk 'archives/": "`test_bulk.py` does the same",
     "tensorboard": "serves until it is stopped",
     "EMOTION_TRACES=true": "serves until it is stopped; `test_tracing.py` does the same",
 }
@@ -102,7 +102,7 @@ def test_the_commands_work(block: str, service: str, folder: Path) -> None:
 def test_the_python_works(block: str, service: str, folder: Path) -> None:
     names = "import pandas\n" if "pandas." in block else ""
     if "clip.csv" in block and not (folder / "clip.csv").exists():
-        _run("python -m app predict --csv --every 0.5s clip.mp4 > clip.csv", folder)
+        _run("expressions predict --csv --every 0.5s clip.mp4 > clip.csv", folder)
     script = folder / "snippet.py"
     script.write_text(names + _here(block, service))
     _run(f"python {script.name}", folder)
