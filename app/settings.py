@@ -210,8 +210,3 @@ def cannot(act: str, error: Exception) -> str:
 def processes_wanted() -> str:
     """What WEB_CONCURRENCY says, which hosts set for servers of several processes; "" where it says nothing."""
     return os.environ.get("WEB_CONCURRENCY", "").strip()
-
-
-def colours_wanted() -> bool:
-    """Whether whoever runs this lets a terminal be written to in colours: https://no-color.org."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"

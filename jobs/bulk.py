@@ -21,10 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from app.cli.predict import add_selection, selection
-from app.cli.terminal import command_parser, quiet, say
+from app.cli.terminal import command_parser, progress, quiet, say
 from app.errors import NoFace, StartError
 from app.settings import Settings, cannot
 from jobs import report, rows
@@ -79,9 +78,10 @@ def run(job: Plan, engine: Engine, settings: Settings) -> None:
     left = job.open_shards()
     total = sum(len(job.names(shard)) for shard in left) if job.counted else None
     if left:
-        with tqdm(total=total, unit="picture", disable=None, smoothing=0.1) as bar:
+        with progress() as bar:
+            task = bar.add_task("", total=total)
             for pictures in engine(job, settings):
-                bar.update(pictures)
+                bar.advance(task, pictures)
     rows.merge(job.parts(), job.out)
 
 

@@ -41,6 +41,7 @@ ALONE: dict[str, tuple[str, ...]] = {
     "ai_edge_litert": ("app.model.classifier", "app.vision.blazeface"),
     # Two set variables of libraries, one moves a descriptor.
     "os": ("app.settings", "app.model.classifier", "app.vision.video", "app.cli.terminal"),
+    **dict.fromkeys(("rich", "argparse"), ("app.cli", "app.__main__")),
     "app.main": ("app.cli.serve",),
     "app.cli": ("app.cli", "app.__main__"),
 }
@@ -136,6 +137,7 @@ def test_the_rules_bite() -> None:
         ("app.cli.predict", "app.main"),
         ("app.cli.predict", "jobs.rows"),
         ("app.cli.predict", "os"),
+        ("app.main", "rich.console"),
         ("app.cli.serve", "app.routers.info"),
         ("app.cli.serve", "jobs.bulk"),
         ("app.__main__", "jobs.rows"),

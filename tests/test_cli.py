@@ -24,10 +24,11 @@ import pandas
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from rich.cells import cell_len
 
 from app.cli.inputs import PassedOver, files
 from app.cli.rows import COLUMNS, TYPES
-from app.cli.table import Table
+from app.cli.table import FaceTable
 from app.cli.terminal import say
 from app.emotions import LABELS
 from app.schemas import Face, FaceCoordinates
@@ -37,7 +38,7 @@ from app.vision.video import InvalidVideo, SamplingStep, sampled_frames
 from tests.helpers import INTERRUPTIBLE, ROOT, encoded, group
 
 COMMAND = [*INTERRUPTIBLE, sys.executable, "-m", "app", "predict"]
-ENVIRONMENT = {**os.environ, "EMOTION_ENGINE": "litert", "TERM": "xterm"}  # That engine starts at once.
+ENVIRONMENT = {**os.environ, "EMOTION_ENGINE": "litert", "TERM": "xterm-256color"}  # That engine starts at once.
 
 
 def cli(*arguments: Path | str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -190,27 +191,30 @@ def test_a_table_names_what_else_is_plausible(monkeypatch: pytest.MonkeyPatch) -
     box = FaceCoordinates(x=1, y=1, width=50, height=50)
     face = Face(emotion="happy", confidence=0.48, probabilities={}, message="", face_coordinates=box, certain=False,
                 plausible=["happy", "sad"], detection=1, angle=None, landmarks=None)  # fmt: skip
-    Table(out, colours=False).faces([face], None)
-    assert re.search(r"happy\?  +48%  or sad", out.getvalue())
+    FaceTable(out).faces([face], None)
+    assert seen(out.getvalue().encode())[0].endswith("happy?     48%  or sad")
 
 
 def test_a_table_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     out = Terminal()
-    table = Table(out, colours=False)
+    table = FaceTable(out)
     table.file("\N{CJK UNIFIED IDEOGRAPH-4EBA}" * 40 + ".jpg")
     table.file("\033[31m red.jpg")
-    table.words("error: " + "many words " * 20, 1.0)
+    table.words("error: " + "many words " * 20 + "\N{CJK UNIFIED IDEOGRAPH-4EBA}" * 30, 1.0)
     box = FaceCoordinates(x=10000, y=10000, width=1000, height=1000)
     face = Face(emotion="surprise", confidence=1, probabilities={}, message="", face_coordinates=box, certain=False,
-                plausible=list(LABELS), detection=1, angle=None, landmarks=None)  # fmt: skip
+                plausible=["surprise", *LABELS], detection=1, angle=None, landmarks=None)  # fmt: skip
     table.faces([face], None)
-    first, second, *words, last = out.getvalue().splitlines()
-    assert first == "..." + "\N{CJK UNIFIED IDEOGRAPH-4EBA}" * 26 + ".jpg"
+    first, second, *rows, _ = seen(out.getvalue().encode())
+    assert first == "\N{CJK UNIFIED IDEOGRAPH-4EBA}" * 40 + ".jpg"  # The terminal wraps it, so that it stays one word.
     assert second == "?[31m red.jpg"
-    assert " ".join(" ".join(words).split()) == "1.00 s error: " + ("many words " * 20).strip()
-    assert max(map(len, (*words, last))) <= 60
-    assert last.endswith(" ...")
+    wide = "\N{CJK UNIFIED IDEOGRAPH-4EBA}" * 23, "\N{CJK UNIFIED IDEOGRAPH-4EBA}" * 7
+    assert " ".join(" ".join(rows).split()) == " ".join(
+        ["1.00 s error:", *["many words"] * 20, *wide, "10000,10000 1000x1000 surprise? 100% or", ", ".join(LABELS)]
+    )
+    assert max(map(cell_len, rows)) <= 60
+    assert {len(row) - len(row.lstrip()) for row in rows} == {2, 6, 14, 44}  # Each wraps beneath itself.
 
 
 @pytest.mark.parametrize("names", [(), ("IMG_1.heic", "IMG_2.HEIC", "notes.txt")])
@@ -450,19 +454,27 @@ def on_terminal(*command: str, out: int | None = None) -> tuple[bytes, int]:
 
 def seen(shown: bytes) -> list[str]:
     """The lines that stay on the screen of a terminal."""
-    lines = []
-    for written in re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).split("\n"):
-        line: list[str] = []
-        for part in written.split("\r"):
-            line[: len(part)] = part
-        lines.append("".join(line).rstrip())
-    return lines
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", shown.decode()):
+        if part == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\r":
+            column = 0
+        elif part == "\033[1A":
+            row -= 1
+        elif part == "\033[2K":
+            lines[row] = ""
+        elif part[0] != "\033":
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part) :]
+            column += len(part)
+    return [line.rstrip() for line in lines]
 
 
 def test_a_terminal_gets_a_progress_bar_beside_a_file(folder: Path) -> None:
     shown, status = on_terminal(*COMMAND, str(folder), "--csv", out=subprocess.DEVNULL)
     assert status == 1
-    assert b"/8 " in shown  # Five files, and three frames of the sixth.
+    assert b"/8" in shown  # Five files, and three frames of the sixth.
     assert " ".join(seen(shown)).split() == cli(folder).stderr.split()
     assert max(map(len, seen(shown))) <= 80
 
@@ -470,13 +482,14 @@ def test_a_terminal_gets_a_progress_bar_beside_a_file(folder: Path) -> None:
 def test_the_table_of_a_terminal_has_colours_and_no_trace_of_the_bar(folder: Path) -> None:
     shown, status = on_terminal(*COMMAND, str(folder))
     assert status == 1
-    assert b"/8 " in shown
+    assert b"/8" in shown
     piped = cli(folder)
     rows = piped.stdout.splitlines()
     assert seen(shown)[: len(rows)] == rows
     words = seen(shown)[len(rows) :]
     assert " ".join(words).split() == piped.stderr.split()
     assert max(map(len, seen(shown))) <= 80
+    assert b"\033[1m" in shown
     assert b"\033[38;5;178mhappy\033[0m" in shown
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
         plain, _ = on_terminal("env", f"{name}={value}", *COMMAND, str(folder / "a.jpg"))
@@ -490,7 +503,7 @@ def test_a_pipe_that_ends_in_the_terminal_has_no_bar_in_it(folder: Path) -> None
     first, second, *rest = seen(shown)
     assert first == str(folder / "a.jpg")
     assert "happy" in second
-    assert b"/8 " not in shown
+    assert b"/8" not in shown
     assert all(line == "" for line in rest)
 
 

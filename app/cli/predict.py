@@ -27,18 +27,16 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from app.analyzer import EVERY_FACE, Analyzer, Selection, Source
 from app.bootstrap import load, running
 from app.cli import rows
 from app.cli.inputs import STDIN, InputFile, PassedOver, files
-from app.cli.table import Table
-from app.cli.terminal import command_parser, counted, quiet, say
+from app.cli.terminal import command_parser, counted, progress, quiet, say
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import NoFace, ServiceError, StartError
 from app.schemas import Prediction
-from app.settings import Settings, cannot, colours_wanted
+from app.settings import Settings, cannot
 from app.vision import chart, video
 from app.vision.chart import Moment, Timeline
 
@@ -165,7 +163,9 @@ def _write_file(path: Path, data: bytes) -> None:
 
 def table(out: TextIO) -> Write:
     """A table for people."""
-    shown = Table(out, out.isatty() and colours_wanted())
+    from app.cli.table import FaceTable  # noqa: PLC0415
+
+    shown = FaceTable(out)
     last: InputFile | None = None
 
     def write(outcome: Outcome) -> None:
@@ -222,15 +222,17 @@ async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> 
         write = options.form(sys.stdout)
         given = tasks(files(options.paths, stdin, passed_over), options.every, settings.max_file_bytes)
         work = worker(analyzer, options.annotated, selection(options))
-        shown = _shows_progress()
-        with tqdm(total=_total(options) if shown else None, unit="picture", disable=not shown, leave=False) as bar:
+        # A pipe may end in the terminal that shows the bar, a file does not.
+        with progress(sys.stdout.isatty() or sys.stdout.seekable()) as bar:
+            task = bar.add_task("", total=None if bar.disable else _total(options))
             async with aclosing(ordered_map(work, given, TASKS_PER_THREAD * settings.picture_threads)) as outcomes:
                 async for outcome in outcomes:
                     tally.add(outcome)
-                    with tqdm.external_write_mode(sys.stdout):
-                        write(outcome)
-                        sys.stdout.flush()
-                    bar.update()
+                    bar.stop()  # Both may be on one terminal.
+                    write(outcome)
+                    sys.stdout.flush()
+                    bar.start()
+                    bar.advance(task)
                     if options.plot and outcome.task.time is not None:
                         probabilities = outcome.prediction.probabilities if outcome.prediction else None
                         moments.setdefault(outcome.task.file, []).append(Moment(outcome.task.time, probabilities))
@@ -241,11 +243,6 @@ async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> 
     if options.plot:
         _plot(options.plot, [Timeline(str(file.path), times) for file, times in moments.items()])
     return not tally.failed
-
-
-def _shows_progress() -> bool:
-    """Whether a bar on standard error stays out of the rows: a pipe may end in the same terminal, a file does not."""
-    return sys.stderr.isatty() and (sys.stdout.isatty() or sys.stdout.seekable())
 
 
 def _total(options: argparse.Namespace) -> int:

@@ -8,7 +8,10 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PROGRAM = "expressions"
 """The command; `expressions` is the same."""
@@ -49,6 +52,23 @@ def say(words: str) -> None:
 def counted(number: int, noun: str) -> str:
     """`1 face`, `2 faces`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def progress(shown: bool = True) -> "Progress":
+    """Make a bar on standard error that counts pictures and vanishes at the end; none where it is no terminal."""
+    # Imported here, because this takes a tenth of a second that a server and `--help` need not spend.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    return Progress(
+        *(BarColumn(), MofNCompleteColumn(), TextColumn("pictures"), TimeRemainingColumn()),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        disable=not (shown and console.is_interactive),
+    )
 
 
 @contextmanager
