@@ -158,11 +158,11 @@ class Settings(BaseSettings):
 
     @property
     def picture_limits(self) -> Limits:
-        """What one picture may cost."""
+        """Limits of a picture: bytes and pixels."""
         return Limits(self.max_file_bytes, self.max_pixels)
 
     def with_unbounded_queue(self) -> Self:
-        """The same for a caller who bounds the pictures in flight: their faces wait for the model, none is refused."""
+        """A copy that refuses no face, for a caller who bounds the pictures in flight."""
         return self.model_copy(update={"max_queued_faces": sys.maxsize})
 
     @model_validator(mode="after")
@@ -191,14 +191,14 @@ def _variable(field: str) -> str:
 
 
 def _in_words(fault: ErrorDetails) -> str:
-    """One fault that pydantic found: the variable, and what is wrong with it."""
+    """Describe a fault that pydantic found: the variable, and what is wrong with it."""
     words = str(fault.get("ctx", {}).get("error", fault["msg"]))  # `msg` has "Value error, " before our own words.
     names = [name if name.startswith(_PREFIX) else _variable(name) for name in map(str, fault["loc"])]
     return ": ".join([*names, words])
 
 
 def cannot(act: str, error: Exception) -> str:
-    """Why something cannot be done: a line for each fault of the environment, or one for any other error."""
+    """Say why something cannot be done, in a line for each fault of the environment, or a line for any other error."""
     reasons = [str(error)]
     if isinstance(error, ValidationError):
         reasons = [_in_words(fault) for fault in error.errors() if fault["type"] != "default_factory_not_called"]
@@ -208,5 +208,5 @@ def cannot(act: str, error: Exception) -> str:
 
 
 def processes_wanted() -> str:
-    """What WEB_CONCURRENCY says, which hosts set for servers of several processes; "" where it says nothing."""
+    """WEB_CONCURRENCY, the number of processes that some hosts set for servers; "" if it is not set."""
     return os.environ.get("WEB_CONCURRENCY", "").strip()

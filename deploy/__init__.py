@@ -1,1 +1,1 @@
-"""Beyond one machine: bulk jobs, Ray, containers, Kubernetes."""
+"""Deployments: Ray Serve, containers, Kubernetes, Spaces."""

@@ -1,13 +1,13 @@
-"""The same service on a Ray cluster.
+"""Serves the same API on a Ray cluster.
 
     eval "$(python -m deploy.ray_serve)"
     serve run deploy.ray_serve:app
     serve run deploy.ray_serve:app most_services=8 most_models=4
 
-Two deployments, each with replicas of its own: one answers HTTP, decodes pictures and finds faces, as `app.main` does;
-the other holds the model and takes the crops of all of them in batches (of `app.model.batcher`: those of `serve.batch`
-are formed before the model is free, and stay small). Both grow with the requests at work. The settings are read from
-the environment of the replicas. `python -m deploy.ray_serve` prints what Serve itself must find in its own.
+There are two deployments. The services answer HTTP, decode pictures and find faces, as `app.main` does. The models
+classify the crops of all services, in batches of `app.model.batcher`: `serve.batch` forms its batches before the model
+is free, so they stay small. Both scale with the requests in flight. The replicas read the settings from their
+environment. `python -m deploy.ray_serve` prints the variables that Ray Serve itself needs.
 """
 
 import asyncio
@@ -37,35 +37,35 @@ Luma = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 ENVIRONMENT = {
-    # HAProxy, which Ray brings along, hands requests on for a fraction of what Ray's own proxy costs.
+    # HAProxy, which comes with Ray, costs a fraction of Ray's own proxy.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    # Requests change nothing, so one whose service was lost before it answered is given to the next.
+    # Requests change nothing, so a request whose service was lost before the answer goes to the next service.
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-    # Only a request that fits into a buffer can be given to the next.
+    # Only a request that fits into a buffer can go to the next service.
     "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(2**20),
-    # The controller takes a fifth of a core when it looks after its replicas ten times a second, as it does by default.
+    # By default the controller checks its replicas ten times a second, which takes a fifth of a core.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
-    # Ray ends a proxy that is not ready by then; five seconds, the default, are too few on a busy machine.
+    # Ray ends a proxy that is not ready in time. The default, five seconds, is too short on a busy machine.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
 }
-"""Variables of Ray Serve, for the process that starts it."""
+"""Environment of the process that starts Ray Serve."""
 
 _LOST = (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError, ModelStopped)
 
 _FULL = "The service is busy with other faces; try again shortly."
 
 _TRIES = 3
-"""Times that crops are given to a replica: one may die with them, and so may the next."""
+"""How often crops are sent to a replica, because a replica may die with them, and the next one too."""
 
 _HEALTH_SECONDS = 1.0
 """Interval of the check whether the model answers, in seconds."""
 
 _QUIET = {"enable_access_log": False}
-"""Each request has its line already."""
+"""Ray's access log is off, because the service logs each request itself."""
 
 
 class Size(BaseModel):
-    """How many replicas the deployments have. With two of a kind, what a lost one had is given to the other."""
+    """Numbers of replicas. With two of a kind, the requests of a lost one go to the other."""
 
     least_services: PositiveInt = 2
     most_services: PositiveInt = 4
@@ -74,7 +74,7 @@ class Size(BaseModel):
 
 
 class Model:
-    """The replica that holds the model."""
+    """A replica that holds the model."""
 
     async def __init__(self) -> None:  # type: ignore[misc]
         settings = Settings().with_unbounded_queue()  # Ray bounds the requests that wait here.
@@ -86,19 +86,19 @@ class Model:
         return np.stack(await self._backend.classify(list(model_input(faces))))
 
     def check_health(self) -> None:
-        """Raise where the model has hung; Ray then replaces the replica."""
+        """Raise an error if the model hangs, so that Ray replaces the replica."""
         self._backend.check_alive()
 
 
 class Remote:
-    """The model's deployment as the backend of a service."""
+    """The deployment of models, as the backend of a service."""
 
     def __init__(self, model: DeploymentHandle, card: Card, most_queued: int) -> None:
         """
         Args:
-            model: its handle.
-            card: of the model.
-            most_queued: crops that wait for it on behalf of this service; more are refused.
+            model: handle of the deployment.
+            card: card of the model.
+            most_queued: most crops of this service that wait for the model; more are refused.
         """
         self._model = model
         self.card = card
@@ -153,17 +153,18 @@ class Remote:
 
 
 def _luma(crops: Floats) -> Luma:
-    """What `app.vision.preprocess.model_input` made the crops from, or the nearest to it where a part is hidden: a
-    twelfth of the bytes, so few that Ray sends those of a face in the call itself.
+    """Recover the luma from which `app.vision.preprocess.model_input` made the crops, rounded where a part is hidden.
+
+    It takes a twelfth of the bytes, so Ray sends that of a face in the call itself.
     """
     return np.asarray(np.rint(crops[..., 0] * 255), np.uint8)
 
 
 class Service:
-    """The replica that answers HTTP: the app of `app.main`, with the model elsewhere."""
+    """A replica that answers HTTP: the app of `app.main`, with the model elsewhere."""
 
     def __init__(self, model: DeploymentHandle) -> None:
-        # By gRPC; a call of an actor, which is what it would be otherwise, takes longer.
+        # By gRPC, because a call of an actor, the default, takes longer.
         self._model = model.options(
             _by_reference=False, request_serialization="pickle", response_serialization="pickle"
         )
@@ -176,10 +177,10 @@ class Service:
 
 
 def app(size: Size) -> serve.Application:
-    """Both deployments, for `serve run`."""
+    """Build both deployments, for `serve run`."""
     settings = Settings()
 
-    # Nothing here blocks the event loop, so that Ray need not keep loops of its own beside it.
+    # Nothing here blocks the event loop, so Ray needs no loops of its own beside it.
     lean = {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
 
     def options(cpus: float) -> dict[str, Any]:
@@ -202,7 +203,7 @@ def app(size: Size) -> serve.Application:
         serve.ingress()(Service),
         logging_config=_QUIET,
         ray_actor_options=options(0.5),
-        # A service refuses by itself what it has no room for, with a problem document and Retry-After.
+        # A service refuses requests itself when it is full, with a problem document and Retry-After.
         max_ongoing_requests=4 * settings.max_in_flight,
         autoscaling_config=growing(size.least_services, size.most_services, 4 * settings.picture_threads),
         health_check_period_s=5,

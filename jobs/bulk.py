@@ -1,15 +1,15 @@
-"""Expressions in millions of pictures.
+"""Name the expressions in millions of pictures.
 
     expressions bulk pictures/ --out results.parquet
     expressions bulk pictures/ --out results.csv --report report.html
     expressions bulk 'shards/*.tar' --out results.parquet --engine ray
 
-SOURCE is a folder, a glob, a tar archive, or @FILE with a path on each line. A
-job that was stopped goes on where it was when the same command is given again:
-what is finished lies in OUT.parts until OUT itself is complete. The settings
-are those of the service; EMOTION_ENGINE=litert is the fastest. Exit status: 0
-when every picture was answered (one without a face is), 1 when one could not
-be, 2 when nothing could be done, 130 when interrupted.
+SOURCE is a folder, a glob, a tar archive, or @FILE with a path on each line.
+The same command continues a job that was stopped: OUT.parts holds what is
+finished until OUT itself is complete. The settings are those of the service;
+EMOTION_ENGINE=litert is the fastest. Exit status: 0 when every picture was
+answered (one without a face is), 1 when one could not be, 2 when nothing could
+be done, 130 when interrupted.
 """
 
 import argparse
@@ -31,15 +31,15 @@ from jobs.sources import Plan, PlanError, plan
 from jobs.worker import Worker
 
 SHARD = 500
-"""Pictures of one shard: what a stopped job may have to do again, for each worker."""
+"""Pictures in a shard. A stopped job repeats the unfinished shard of each worker."""
 
 
 Engine = Callable[[Plan, Settings], Iterator[int]]
-"""Answers the open shards of a job; yields how many pictures were answered since it last did."""
+"""Answers the unfinished shards of a job. It yields the number of pictures answered since the last time."""
 
 
 def local(job: Plan, settings: Settings) -> Iterator[int]:
-    """The engine in this process."""
+    """Run a job in this process."""
     with quiet():
         loaded = Worker(settings, job.selection)
     with loaded as worker:
@@ -48,7 +48,7 @@ def local(job: Plan, settings: Settings) -> Iterator[int]:
 
 
 def on_ray(job: Plan, settings: Settings) -> Iterator[int]:
-    """The engine on a Ray cluster."""
+    """Run a job on a Ray cluster."""
     from jobs.ray_data import answered  # noqa: PLC0415
 
     return answered(job, settings)
@@ -57,14 +57,14 @@ def on_ray(job: Plan, settings: Settings) -> Iterator[int]:
 ENGINES: dict[str, Engine] = {"local": local, "ray": on_ray}
 
 EXTRAS = {"pyarrow": "parquet", "ray": "ray"}
-"""Packages that some jobs need, and the extra that installs each."""
+"""The extra that installs each package that only some jobs need."""
 
 
 def check(out: Path, engine: str) -> None:
-    """Check that what a job needs is installed.
+    """Check that the packages that a job needs are installed.
 
     Raises:
-        StartError: a package is missing.
+        StartError: one is missing.
     """
     needed = {"pyarrow": out.suffix == ".parquet", "ray": engine == "ray"}
     for package, extra in EXTRAS.items():
@@ -74,7 +74,7 @@ def check(out: Path, engine: str) -> None:
 
 
 def run(job: Plan, engine: Engine, settings: Settings) -> None:
-    """Do what is left of a job, with progress on standard error, and complete its results."""
+    """Answer the unfinished shards with progress on standard error, and merge the results."""
     left = job.open_shards()
     total = sum(len(job.names(shard)) for shard in left) if job.counted else None
     if left:
@@ -104,7 +104,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command on its arguments, the process' own when None; returns the exit status."""
+    """Run the command on `words`, the arguments of the process by default; returns the exit status."""
     arguments = _arguments(words)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:

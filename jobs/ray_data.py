@@ -1,7 +1,7 @@
-"""A bulk job on a Ray cluster: Ray Data hands out the shards, actors hold the model and write the results.
+"""Runs a bulk job on a Ray cluster: Ray Data hands out the shards, and actors hold the model and write the results.
 
-Every node sees the pictures and the job's folder under the same paths, as on a shared file system. What an actor or a
-node was at when it was lost, Ray gives to another one, and the results of a shard are written whole or not at all.
+Every node must see the pictures and the job's folder under the same paths, as on a shared file system. Ray gives the
+shard of a lost actor or node to another one. The results of a shard are written whole or not at all.
 """
 
 import os
@@ -17,20 +17,20 @@ from jobs.sources import Plan
 from jobs.worker import Worker
 
 CPUS = 2
-"""Processors for which there is one actor. It claims only one of them, so that Ray's own tasks find room, uses both."""
+"""Processors for each actor. An actor uses both and claims one, so that Ray's own tasks find room."""
 
 Rows = dict[str, NDArray[Any]]
 
 
 class Answer:
-    """One actor, which holds one model."""
+    """An actor, which holds a model."""
 
     def __init__(self, job: Plan, settings: Settings) -> None:
         self._job = job
         self._worker = Worker(settings, job.selection)
 
     def __call__(self, shards: Rows) -> Rows:
-        """Answer shards by number; how many pictures each has."""
+        """Answer shards by number; returns the number of pictures in each."""
         return {"pictures": np.array([self._answer(int(shard)) for shard in shards["shard"]])}
 
     def _answer(self, shard: int) -> int:
@@ -38,9 +38,13 @@ class Answer:
 
 
 def answered(job: Plan, settings: Settings) -> Iterator[int]:
-    """Answer the open shards on the cluster that RAY_ADDRESS names, or on this machine; yields each one's pictures."""
+    """Answer the unfinished shards on the cluster that RAY_ADDRESS names, or on this machine.
+
+    Yields:
+        The number of pictures in each shard, when it is done.
+    """
     if not ray.is_initialized():
-        # Otherwise Ray looks for the last cluster of this machine, and waits for minutes when that has crashed.
+        # Without an address Ray looks for the last cluster of this machine, and waits for minutes if that has crashed.
         ray.init(os.environ.get("RAY_ADDRESS", "local"), log_to_driver=False, include_dashboard=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     workers = max(1, int(ray.cluster_resources()["CPU"]) // CPUS)

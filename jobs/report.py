@@ -1,4 +1,4 @@
-"""Results of a bulk job -> counts, and an HTML page with contact sheets."""
+"""Sums up the results of a bulk job, as text and as an HTML page with contact sheets."""
 
 import base64
 import heapq
@@ -24,7 +24,7 @@ from app.vision.percent import percent
 from jobs.sources import UNREADABLE, read
 
 SHEET = 24
-"""Faces on a contact sheet: those of the highest confidence."""
+"""Faces on a contact sheet, which are those of the highest confidence."""
 
 THUMBNAIL = 160
 """Side of a face on a contact sheet, in pixels."""
@@ -32,14 +32,14 @@ THUMBNAIL = 160
 
 @dataclass
 class Summary:
-    """What the results say.
+    """Counts of the results.
 
     Attributes:
-        pictures: with a face, without one, or without an answer.
-        faces: by label.
-        certain: faces by label that are certain.
-        codes: pictures without an answer, by code.
-        best: for each label its most confident faces: confidence, number of the row, row.
+        pictures: all pictures, answered or not.
+        faces: faces by label.
+        certain: certain faces by label.
+        codes: pictures without a face or an answer, by code.
+        best: the most confident faces of each label: confidence, number of the row, row.
     """
 
     pictures: int = 0
@@ -49,7 +49,7 @@ class Summary:
     best: dict[str, list[tuple[float, int, Row]]] = field(default_factory=lambda: {label: [] for label in LABELS})
 
     def text(self) -> str:
-        """A few lines for a terminal."""
+        """The counts as a few lines for a terminal."""
         total = self.faces.total()
         lines = [f"{counted(self.pictures, 'picture')}, {counted(total, 'face')}"]
         lines.append(f"  {'':<18}{'faces':>10}{'share':>10}{'certain':>10}")
@@ -70,9 +70,11 @@ def summarize(rows: Iterable[Row]) -> Summary:
             summary.pictures += 1
             summary.codes[row["code"]] += 1
             continue
-        summary.pictures += row["face"] == 0
+        if row["face"] == 0:
+            summary.pictures += 1
         summary.faces[row["emotion"]] += 1
-        summary.certain[row["emotion"]] += bool(row["certain"])
+        if row["certain"]:
+            summary.certain[row["emotion"]] += 1
         best, entry = summary.best[row["emotion"]], (row["confidence"], -next(order), row)
         if len(best) < SHEET:
             heapq.heappush(best, entry)
@@ -82,7 +84,7 @@ def summarize(rows: Iterable[Row]) -> Summary:
 
 
 def page(summary: Summary, settings: Settings) -> str:
-    """An HTML page that stands alone; the faces on it are read from their pictures again."""
+    """The report as an HTML page without further files. Its faces are cut out of their pictures again."""
     figures = "".join(_figures(emotion, summary) for emotion in EMOTIONS)
     codes = "".join(f"<tr><th>{html.escape(code)}</th><td>{number}</td></tr>" for code, number in summary.codes.items())
     failed = f"<h2>Without an answer</h2>\n<table>{codes}</table>" if codes else ""

@@ -1,4 +1,4 @@
-"""The rows of a bulk job, as CSV or Parquet, in parts that are merged at the end."""
+"""Reads and writes the rows of a bulk job as CSV or Parquet. Parts are merged at the end."""
 
 import csv
 import os
@@ -18,7 +18,7 @@ _FROM_TEXT: dict[str, Callable[[str], Any]] = {
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """Write a part, whole or not at all."""
+    """Write a part, completely or not at all."""
     with _whole(path) as unfinished:
         if path.suffix == ".parquet":
             import pyarrow.parquet  # noqa: PLC0415
@@ -31,7 +31,7 @@ def write(path: Path, rows: Iterable[Row]) -> None:
 
 
 def merge(parts: Sequence[Path], path: Path) -> None:
-    """Put parts together, one at a time, whole or not at all."""
+    """Merge parts into a file, completely or not at all. One part is in memory at a time."""
     with _whole(path) as unfinished:
         if path.suffix == ".parquet":
             import pyarrow.parquet  # noqa: PLC0415
@@ -49,7 +49,7 @@ def merge(parts: Sequence[Path], path: Path) -> None:
 
 
 def read(path: Path) -> Iterator[Row]:
-    """The rows of results, a few at a time; absent values are None."""
+    """Read the rows of a file, a few at a time; absent values are None."""
     if path.suffix == ".parquet":
         import pyarrow.parquet  # noqa: PLC0415
 
@@ -64,7 +64,7 @@ def read(path: Path) -> Iterator[Row]:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A file to write beside `path`, which it becomes at the end."""
+    """Yield a temporary path beside `path`, and rename it to `path` at the end."""
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")
     yield unfinished
     unfinished.replace(path)

@@ -1,7 +1,7 @@
-"""What a bulk job reads: a folder, a glob, a list file or tar archives -> shards of pictures, planned on disk.
+"""Divides what a bulk job reads, which is a folder, a glob, a list file or tar archives, into shards of pictures.
 
-The plan is written once, shard by shard, so that a job over millions of pictures never holds their names in memory, and
-a job that is resumed works on the same shards.
+The plan is a folder with a list for each shard. So a job over millions of pictures never holds their names in memory,
+and a job that is resumed works on the same shards.
 """
 
 import glob
@@ -20,20 +20,20 @@ from app.vision.decoder import is_picture
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 INSIDE = "::"
-"""Stands between an archive's path and the name of a picture in it."""
+"""Separates the path of an archive from the name of a picture in it."""
 
 UNREADABLE = (OSError, EOFError, KeyError, tarfile.TarError, zlib.error, lzma.LZMAError)
-"""What reading a picture or an archive may raise."""
+"""Errors that reading a picture or an archive may raise."""
 
 _PLAN = "plan.json"
 
 
 class PlanError(ValueError):
-    """The job's folder holds the plan of another job, or there is nothing to do; the message is for people."""
+    """The job's folder holds the plan of another job, or there is nothing to do. The message is for people."""
 
 
 class Item(NamedTuple):
-    """A picture: its name in the results, and its bytes; or the words for why it cannot be read."""
+    """A picture: its name in the results, and its bytes or the reason why it cannot be read."""
 
     name: str
     data: bytes
@@ -44,10 +44,10 @@ class Plan(NamedTuple):
     """A job's shards.
 
     Attributes:
-        out: where all results go in the end, absolute.
-        shards: how many.
-        counted: whether each list names pictures; archives are not opened to count theirs.
-        selection: of the faces of each picture.
+        out: absolute path of the results.
+        shards: number of shards.
+        counted: whether every list names pictures; the pictures in archives are not counted.
+        selection: which faces of each picture are answered.
     """
 
     out: Path
@@ -57,23 +57,23 @@ class Plan(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """The job's own; holds a list for each shard, and later its results."""
+        """The job's own folder, with a list for each shard and the results of the finished ones."""
         return folder_of(self.out)
 
     def names(self, shard: int) -> list[str]:
-        """A shard's pictures, or its archive."""
+        """The pictures of a shard, or its archive."""
         return self._list(shard).read_text().splitlines()
 
     def part(self, shard: int) -> Path:
-        """Where the results of a shard go."""
+        """Path of the results of a shard."""
         return self._list(shard).with_suffix(self.out.suffix)
 
     def parts(self) -> list[Path]:
-        """Those of all shards, in order."""
+        """Paths of the results of all shards, in order."""
         return [self.part(shard) for shard in range(self.shards)]
 
     def open_shards(self) -> list[int]:
-        """Those without results."""
+        """Shards that have no results yet."""
         return [shard for shard in range(self.shards) if not self.part(shard).is_file()]
 
     def _list(self, shard: int) -> Path:
@@ -81,19 +81,18 @@ class Plan(NamedTuple):
 
 
 def folder_of(out: Path) -> Path:
-    """Where a job keeps what is finished until all of it is."""
+    """The folder in which a job keeps its finished shards until all are finished."""
     return out.with_name(f"{out.name}.parts")
 
 
 def plan(source: str, out: Path, size: int, selection: Selection = EVERY_FACE) -> Plan:
-    """Divide a source into shards, or go on with the plan that is there.
+    """Divide a source into shards, or continue with an existing plan.
 
     Args:
-        source: a folder, which is searched with its folders inside; a tar archive; a glob; or `@FILE` with a path on
-            each line.
-        out: where the results go, absolute.
-        size: most pictures of one shard; an archive is one shard.
-        selection: of the faces of each picture.
+        source: a folder, whose subfolders are searched too; a tar archive; a glob; or `@FILE` with a path on each line.
+        out: absolute path of the results.
+        size: most pictures in a shard; an archive is a shard.
+        selection: which faces of each picture are answered.
 
     Raises:
         PlanError: an unfinished job for the same results has another source or selection, or the source has no picture.
@@ -122,7 +121,7 @@ def plan(source: str, out: Path, size: int, selection: Selection = EVERY_FACE) -
 
 
 def items(names: Sequence[str], most_bytes: int) -> Iterator[Item]:
-    """The pictures of a shard, read one at a time, each up to `most_bytes` and one more byte."""
+    """Read the pictures of a shard in turn, up to one byte more than `most_bytes`, so that larger ones are noticed."""
     for name in names:
         if _is_archive(name):
             yield from _members(name, most_bytes)
@@ -131,10 +130,10 @@ def items(names: Sequence[str], most_bytes: int) -> Iterator[Item]:
 
 
 def read(name: str, most_bytes: int) -> bytes:
-    """The bytes of one picture by its name in the results.
+    """Read a picture by its name in the results.
 
     Raises:
-        UNREADABLE: it cannot be read any more.
+        UNREADABLE: the picture cannot be read any more.
     """
     archive, inside, member = name.partition(INSIDE)
     if not inside:

@@ -1,4 +1,4 @@
-"""Answers one shard of a bulk job after the other, with one model. Knows nothing about Ray."""
+"""Answers the shards of a bulk job in turn with one model. Knows nothing about Ray."""
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Sequence
@@ -17,7 +17,7 @@ from jobs.sources import Item, items
 
 
 class Worker:
-    """A loaded pipeline; a context manager that ends it."""
+    """A running analyzer, which the end of the context stops."""
 
     def __init__(self, settings: Settings, selection: Selection = EVERY_FACE) -> None:
         self._selection = selection
@@ -36,7 +36,7 @@ class Worker:
         self._runner.close()
 
     def answers(self, names: Sequence[str], part: Path) -> Generator[int, None, None]:
-        """Answer every picture of a shard and write their rows to `part` once all are there; yields 1 for each."""
+        """Answer every picture of a shard, and write all rows to `part` at the end; yields 1 for each picture."""
         found: list[Row] = []
         given = _given(names, self._settings.max_file_bytes)
         answers = ordered_map(self._rows, given, TASKS_PER_THREAD * self._settings.picture_threads)
@@ -62,7 +62,7 @@ async def _next(answers: AsyncIterator[list[Row]]) -> list[Row] | None:
 
 
 async def _given(names: Sequence[str], most_bytes: int) -> AsyncIterator[Item]:
-    """The shard's pictures, read in a thread, one at a time when it is asked for."""
+    """Read the pictures of a shard in a thread, each when it is asked for."""
     reading = items(names, most_bytes)
     while (item := await asyncio.to_thread(next, reading, None)) is not None:
         yield item

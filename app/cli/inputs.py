@@ -1,4 +1,4 @@
-"""The files that a command's arguments name: those, and the pictures and videos in their folders."""
+"""Lists the files that a command answers: those that its arguments name, and pictures and videos in folders."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,14 +9,20 @@ from app.vision import video
 from app.vision.decoder import is_picture
 
 MAX_ENDINGS = 4
-"""Kinds of files that are named among those passed over."""
+"""Endings that the summary of skipped files names; it counts the others together."""
 
 STDIN = "-"
-"""Stands for a picture on standard input."""
+"""The argument that stands for a picture on standard input."""
 
 
 class InputFile(NamedTuple):
-    """A file to answer: where it is, and where its drawings go inside their folder; its bytes where they are read."""
+    """A file to answer.
+
+    Attributes:
+        path: where it is.
+        drawing: path of its drawings, relative to their folder.
+        content: the bytes of standard input; None for a file that is still to be read.
+    """
 
     path: Path
     drawing: Path
@@ -28,7 +34,7 @@ class InputFile(NamedTuple):
 
 
 class PassedOver:
-    """Files of folders whose names are of another kind: how many have each ending, and the first of them."""
+    """Counts the files in folders that are neither pictures nor videos, by ending, and keeps the first name of each."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -54,12 +60,12 @@ class PassedOver:
 
 
 def files(paths: Sequence[str], stdin: bytes = b"", passed_over: PassedOver | None = None) -> Iterator[InputFile]:
-    """Files in the order of `paths`; those of a folder by name, with its folders' inside.
+    """List the files in the order of `paths`. A folder's files come by name, subfolders included.
 
     Args:
-        paths: of files and folders; `-` is the picture on standard input.
-        stdin: its bytes.
-        passed_over: told of files in the folders that are no pictures and no videos.
+        paths: files and folders; `-` is the picture on standard input.
+        stdin: bytes of that picture.
+        passed_over: counts the files in folders that are neither pictures nor videos.
     """
 
     def wanted(name: str) -> bool:
@@ -82,10 +88,10 @@ def files(paths: Sequence[str], stdin: bytes = b"", passed_over: PassedOver | No
 
 
 def files_in(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
-    """Files whose names are wanted, by name; those of the folders inside too.
+    """List the files of a folder and its subfolders whose names are `wanted`, by name.
 
-    Hidden entries and links to folders are passed over. A folder that cannot be listed is given itself: reading it as a
-    file tells why.
+    Hidden entries and links to folders are skipped. A folder that cannot be listed is yielded itself: reading it as a
+    file gives the reason.
     """
     try:
         entries = sorted(folder.iterdir())

@@ -1,4 +1,4 @@
-"""Faces and their expressions in files, without a server.
+"""Find the faces in files and name their expressions, without a server.
 
     expressions predict photo.jpg clip.mp4 folder/
     expressions predict --csv --every 0.5s --plot clip.png clip.mp4 > clip.csv
@@ -41,13 +41,20 @@ from app.vision import chart, video
 from app.vision.chart import Moment, Timeline
 
 MAX_PANELS = 20
-"""Videos in one plot."""
+"""Most videos in one plot."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Task(NamedTuple):
-    """One picture, or one frame at a time in seconds; an error's code and words where it cannot be read."""
+    """One picture or frame to answer.
+
+    Attributes:
+        file: the file that it is from.
+        time: seconds from the start of the video; None for a picture.
+        picture: the bytes of a picture, or the pixels of a frame.
+        error: code and words if the file cannot be read.
+    """
 
     file: InputFile
     time: float | None
@@ -56,7 +63,7 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came out: a prediction, or an error's code and words."""
+    """The result of a task: a prediction, or the code and words of an error."""
 
     task: Task
     prediction: Prediction | None
@@ -71,7 +78,7 @@ Write = Callable[[Outcome], None]
 
 
 class Tally:
-    """What came out so far."""
+    """Counts the outcomes."""
 
     def __init__(self) -> None:
         self.failed = 0
@@ -82,28 +89,33 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        task = outcome.task
-        self.failed += outcome.failed
-        self._frames += task.time is not None
-        self._pictures += task.time is None and not task.file.is_video
-        self._without += outcome.error is not None and not outcome.failed
-        self._faces.update(face.emotion for face in (outcome.prediction.faces if outcome.prediction else ()))
+        if outcome.task.time is not None:
+            self._frames += 1
+        elif not outcome.task.file.is_video:
+            self._pictures += 1
+        if outcome.failed:
+            self.failed += 1
+        elif outcome.error is not None:
+            self._without += 1
+        if outcome.prediction is not None:
+            self._faces.update(face.emotion for face in outcome.prediction.faces)
 
     def __str__(self) -> str:
         labels = ", ".join(f"{number} {label}" for label, number in self._faces.most_common())
         asked = [(self._pictures, "picture"), (self._frames, "frame")]
         inputs = " and ".join(counted(number, noun) for number, noun in asked if number) or "0 pictures"
         words = f"{inputs}, {counted(self._faces.total(), 'face')}"
-        ends = [f": {labels}" if labels else ""]
+        if labels:
+            words += f": {labels}"
         if self._without:
-            ends.append(f"; {self._without} without a face")
+            words += f"; {self._without} without a face"
         if self.failed:
-            ends.append(f"; {self.failed} without an answer")
-        return "".join([words, *ends])
+            words += f"; {self.failed} without an answer"
+        return words
 
 
 async def tasks(given: Iterator[InputFile], every: video.SamplingStep, max_bytes: int) -> AsyncIterator[Task]:
-    """Everything to answer, read one at a time when it is asked for."""
+    """Read the pictures and frames of the given files, each when it is asked for."""
     for file in given:
         try:
             if file.content is not None:
@@ -126,7 +138,7 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def worker(analyzer: Analyzer, folder: Path | None, faces: Selection) -> Callable[[Task], Awaitable[Outcome]]:
-    """What is done with one task: its selected faces answered, and drawn into `folder` if there is one."""
+    """Make the function that answers a task. It draws the selected faces into `folder` unless that is None."""
     used: set[Path] = set()
 
     async def work(task: Task) -> Outcome:
@@ -135,13 +147,12 @@ def worker(analyzer: Analyzer, folder: Path | None, faces: Selection) -> Callabl
         path = None if folder is None else _unused(folder, task, used)
         try:
             if path is None:
-                return Outcome(
-                    task._replace(picture=b""), (await analyzer.analyze(task.picture, faces)).prediction, None
-                )
-            prediction, drawing = await analyzer.annotate(task.picture, "JPEG", faces)
+                prediction = (await analyzer.analyze(task.picture, faces)).prediction
+            else:
+                prediction, drawing = await analyzer.annotate(task.picture, "JPEG", faces)
+                await asyncio.to_thread(_write_file, path, drawing)
         except ServiceError as error:
             return Outcome(task._replace(picture=b""), None, (error.code, str(error)))
-        await asyncio.to_thread(_write_file, path, drawing)
         return Outcome(task._replace(picture=b""), prediction, None)
 
     return work
@@ -162,7 +173,7 @@ def _write_file(path: Path, data: bytes) -> None:
 
 
 def table(out: TextIO) -> Write:
-    """A table for people."""
+    """Write a table for people."""
     from app.cli.table import FaceTable  # noqa: PLC0415
 
     shown = FaceTable(out)
@@ -184,7 +195,7 @@ def table(out: TextIO) -> Write:
 
 
 def csv_rows(out: TextIO) -> Write:
-    """One line a face, and one for each picture without; the header names the columns."""
+    """Write CSV: a header, a line for each face, and a line for each picture without one."""
     writer = rows.csv_writer(out)
 
     def write(outcome: Outcome) -> None:
@@ -198,7 +209,7 @@ def csv_rows(out: TextIO) -> Write:
 
 
 def json_lines(out: TextIO) -> Write:
-    """One JSON object a picture or frame, as `/predict` answers it, or with `error` and `code`."""
+    """Write a JSON object for each picture or frame: what `/predict` answers, or `error` and `code`."""
 
     def write(outcome: Outcome) -> None:
         body: dict[str, object] = {"file": str(outcome.task.file.path), "time": outcome.task.time}
@@ -212,7 +223,7 @@ def json_lines(out: TextIO) -> Write:
 
 
 async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> bool:
-    """Answer everything and write it to standard output; whether nothing failed."""
+    """Answer everything and write it to standard output. Returns whether every picture was answered."""
     settings = settings.with_unbounded_queue()
     moments: dict[InputFile, list[Moment]] = {}
     tally, passed_over = Tally(), PassedOver()
@@ -246,7 +257,8 @@ async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> 
 
 
 def _total(options: argparse.Namespace) -> int:
-    return sum(video.expected_frames(one.path, options.every) if one.is_video else 1 for one in files(options.paths))
+    given = files(options.paths)
+    return sum(video.expected_frames(file.path, options.every) if file.is_video else 1 for file in given)
 
 
 def _plot(path: Path, timelines: list[Timeline]) -> None:
@@ -259,7 +271,7 @@ def _plot(path: Path, timelines: list[Timeline]) -> None:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Give a command the options that `selection` reads."""
+    """Add the options that `selection` reads to a command."""
     parser.add_argument("--limit", type=_limit, metavar="N", help="most faces of a picture, the largest")
     parser.add_argument(
         "--min-detection",
@@ -271,7 +283,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def selection(options: argparse.Namespace) -> Selection:
-    """The faces that a command's options ask for."""
+    """Which faces a command's options ask for."""
     return Selection(options.limit, options.min_detection)
 
 
@@ -324,7 +336,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _nothing_to_do(paths: Sequence[str]) -> str | None:
-    """Why there is nothing to answer, in a sentence; None where there may be."""
+    """Say in a sentence why there is nothing to answer; None if there may be something."""
     if address := next(filter(_ADDRESS.match, paths), None):
         return f"{address} is an address, and nothing is fetched: give a file, or - for a picture on standard input."
     passed_over = PassedOver()
@@ -335,7 +347,7 @@ def _nothing_to_do(paths: Sequence[str]) -> str | None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command on its arguments, the process' own when None; returns the exit status."""
+    """Run the command on `words`, the arguments of the process by default; returns the exit status."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly.
     options = _parser().parse_args(words)

@@ -1,6 +1,6 @@
-"""One row a face, as CSV and Parquet hold it: for the command line and bulk jobs.
+"""Turns answers into rows, one for each face, for CSV and Parquet.
 
-A picture without a face, and one that could not be answered, has one row with a `code`.
+A picture without a face has one row with a `code`, and so has a picture that could not be answered.
 """
 
 import csv
@@ -29,13 +29,13 @@ TYPES: dict[str, str] = {
     "code": "string",
     "error": "string",
 }
-"""Each column's type, as Arrow names it, in their order; any value but that of `file` may be absent."""
+"""Type of each column, as Arrow names it, in the order of the columns. Every value except `file` may be absent."""
 
 COLUMNS = tuple(TYPES)
 
 
 def answered(file: str, prediction: Prediction, time: float | None = None) -> Iterator[Row]:
-    """The rows of a picture with faces, largest first; `time` is a frame's, in seconds from the start of its video."""
+    """The rows of a picture with faces, largest first; `time` is that of a video's frame, in seconds."""
     for number, face in enumerate(prediction.faces):
         yield {
             "file": file,
@@ -55,12 +55,12 @@ def answered(file: str, prediction: Prediction, time: float | None = None) -> It
 
 
 def refused(file: str, code: str, words: str, time: float | None = None) -> Row:
-    """The row of a picture without an answer."""
+    """The row of a picture that has no face or no answer."""
     return {"file": file, "time": _rounded(time), "code": code, "error": words}
 
 
 def csv_writer(out: TextIO) -> "csv.DictWriter[str]":
-    """A writer of rows to a text stream, which has its header already."""
+    """Write the header to a text stream, and return a writer of rows."""
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     return writer

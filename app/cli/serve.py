@@ -1,10 +1,10 @@
-"""Serve over HTTP on the configured host and port. Says in one line why it cannot.
+"""Serve over HTTP on the configured host and port.
 
     expressions serve
     expressions serve --host 127.0.0.1 --port 9000
     EMOTION_ENGINE=litert expressions serve
 
-Every other setting is an environment variable, see README_API.md.
+Every other setting is an environment variable; README_API.md lists them.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the server until it is told to stop; returns the exit status."""
+    """Run the server until it is told to stop. A fault at the start ends it with one line; returns the exit status."""
     options = _parser().parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # Uvicorn stops gracefully, then raises the signal again.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # `nohup` ignores it.

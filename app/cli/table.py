@@ -17,7 +17,7 @@ class FaceTable:
     """Writes each file's name, and under it its faces, or the words for why there is none."""
 
     def __init__(self, out: TextIO) -> None:
-        """Args: lines for `out` wrap at the width of its terminal, or at 80 columns; names of files never wrap."""
+        """Args: rows for `out` wrap at the width of its terminal, or at `WIDTH`; names of files never wrap."""
         width = None if out.isatty() else WIDTH
         self._console = Console(file=out, width=width, markup=False, emoji=False, highlight=False)
 

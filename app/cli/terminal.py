@@ -17,7 +17,7 @@ PROGRAM = "expressions"
 """The command; `expressions` is the same."""
 
 WIDTH = 80
-"""Columns where the output is no terminal."""
+"""Width of output that is not a terminal, in columns."""
 
 _TIE = "\N{NO-BREAK SPACE}"
 
@@ -39,7 +39,7 @@ def command_parser(command: str, description: str | None, **options: Any) -> arg
 
 
 def say(words: str) -> None:
-    """Write lines to standard error. On a terminal they break between words, but not after a number."""
+    """Write lines to standard error. A terminal gets them wrapped between words, but never after a number."""
     width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
     for line in words.splitlines():
         fitting = [line]
@@ -50,12 +50,12 @@ def say(words: str) -> None:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 face`, `2 faces`."""
+    """A number with its noun: `1 face`, `2 faces`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def progress(shown: bool = True) -> "Progress":
-    """Make a bar on standard error that counts pictures and vanishes at the end; none where it is no terminal."""
+    """Make a bar that counts pictures. It is drawn on standard error if that is a terminal, and erased at the end."""
     # Imported here, because this takes a tenth of a second that a server and `--help` need not spend.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415

@@ -145,7 +145,7 @@ class RateLimit:
         left, then = self._buckets.pop(client, (float(self._per_minute), now))
         left = min(self._per_minute, left + (now - then) * self._per_minute / 60)
         allowed = left >= 1
-        self._buckets[client] = (left - allowed, now)
+        self._buckets[client] = (left - 1 if allowed else left, now)
         if len(self._buckets) > self._clients:
             self._buckets.popitem(last=False)
         return 0 if allowed else math.ceil((1 - left) * 60 / self._per_minute)

@@ -1,6 +1,6 @@
-"""Each request's id, its line of JSON in the log, and its metrics.
+"""Gives each request its id, its line of JSON in the log, and its metrics.
 
-Of an upload's content, nothing is logged.
+The log has nothing of the content of uploads.
 """
 
 import json
@@ -31,25 +31,25 @@ from app.schemas import Prediction
 LOG = logging.getLogger("app.requests")
 
 CLIENT_CLOSED = 499
-"""Status in the log and the metrics when the client hung up before its answer; nobody is sent it."""
+"""Status in the log and the metrics if the client hung up before its answer. It is never sent."""
 
 SWITCHED = 101
 """Status of a WebSocket that was opened."""
 
 PRIVATE_CODE = 4000
-"""What is added to a status to close a WebSocket with it (RFC 6455, 7.4.2)."""
+"""A WebSocket is closed with this number plus the status (RFC 6455, 7.4.2)."""
 
 MAX_PICTURES = 64
-"""Pictures described one by one in a line; a WebSocket sends any number of them in one request."""
+"""Most pictures that a line describes singly; a WebSocket sends any number of them in one request."""
 
 MAX_LINES = 10_000
-"""Lines that wait to be written; of more, the oldest are dropped."""
+"""Most lines that wait to be written; the oldest of more are dropped."""
 
 GATHER_SECONDS = 0.05
-"""For which lines are gathered, to be written at once: waking a thread costs more than writing a line."""
+"""How long lines are gathered before they are written, because waking a thread costs more than writing a line."""
 
 CLOSE_SECONDS = 1.0
-"""Given at the end to an output that nobody reads."""
+"""How long the end waits for an output that nobody reads."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -57,15 +57,15 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass
 class _Record:
-    """What is known about the request that is being answered.
+    """Facts about the current request.
 
     Attributes:
         received: bytes of its body so far.
-        pictures: format, width and height of the first pictures answered.
-        answered: pictures answered.
-        faces: faces found in them.
+        pictures: format, width and height of the first answered pictures.
+        answered: number of answered pictures.
+        faces: number of faces in them.
         stages: milliseconds by stage, summed over the pictures.
-        refusals: how often by code of the error.
+        refusals: number of errors by code.
     """
 
     received: int = 0
@@ -80,18 +80,16 @@ _current: ContextVar[_Record | None] = ContextVar("record", default=None)
 
 
 def note_refusal(code: str) -> None:
-    """Enter an error's code into the line of the current request, if there is one."""
+    """Add the code of an error to the line of the current request, if there is a request."""
     if (record := _current.get()) is not None:
         record.refusals[code] += 1
 
 
 class RequestObserver(Observer):
-    """Enters pictures, batches and refusals into the metrics and the line of the current request, and stages into its
-    trace.
-    """
+    """Adds pictures, batches and refusals to the metrics and the request's line in the log, and stages to its trace."""
 
     def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
-        """Args: there are no traces where `tracing` is None."""
+        """Args: without `tracing` there are no traces."""
         self._metrics = metrics
         if tracing is not None:
             self.on_stage = tracing.note_stage
@@ -117,10 +115,10 @@ class RequestObserver(Observer):
 
 
 class RequestLog:
-    """Gives each request an id, its answer that id and the security headers, and the log its line once it is over.
+    """Gives each request an id, adds that id and the security headers to the answer, and logs a line at the end.
 
-    The id is the client's `X-Request-ID` if that is harmless, else a random one. The line names the
-    trace that the request belongs to, if any.
+    The id is the client's `X-Request-ID` if that is harmless, and random otherwise. The line names the trace of the
+    request, if it has one.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, traces: bool) -> None:
@@ -196,15 +194,16 @@ class RequestLog:
 
 
 def _request(scope: Scope) -> dict[str, str]:
-    """The template of the route, or the folder that is mounted there, and the method: never what the client wrote."""
+    """The template of the route, or the mounted folder, and the method. Nothing in it is the client's own text."""
     route = getattr(scope.get("route"), "path", "/static" if "endpoint" in scope else "unmatched")
     method = scope.get("method", "WEBSOCKET")
     return {"route": str(route), "method": method if method in _METHODS or method == "WEBSOCKET" else "OTHER"}
 
 
 class BackgroundHandler(logging.Handler):
-    """Gives the lines to a thread of its own, because whoever writes lets go of the interpreter's lock, and the event
-    loop would have to wait for it under load.
+    """Writes lines in a thread of its own.
+
+    A write releases the interpreter's lock, and under load the event loop would wait to get it back.
     """
 
     def __init__(self, output: TextIO) -> None:
@@ -221,7 +220,7 @@ class BackgroundHandler(logging.Handler):
         self._some.set()
 
     def close(self) -> None:
-        """Write what there is, and end."""
+        """Write the lines that wait, and end the thread."""
         self._closing = True
         self._some.set()
         self._thread.join(CLOSE_SECONDS)
@@ -240,16 +239,16 @@ class BackgroundHandler(logging.Handler):
         lines = []
         while self._lines:
             lines.append(self._lines.popleft())
-        with suppress(OSError, ValueError):  # Nobody reads the output, or it is closed; answering is more important.
+        with suppress(OSError, ValueError):  # The output is closed or nobody reads it, and answers matter more.
             self._output.write("".join(lines))
             self._output.flush()
 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Send the lines to standard output meanwhile, unless the log has been given somewhere else to go."""
+    """Write the log to standard output during the context, unless it has a handler already."""
     LOG.setLevel(logging.INFO)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # It remarks on bytes that clients send.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # It comments on bytes that clients send.
     if LOG.hasHandlers():
         yield
         return

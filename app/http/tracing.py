@@ -1,7 +1,7 @@
-"""Traces: FastAPI makes an OpenTelemetry span of each request, and each stage of its pictures is a span in it.
+"""Traces requests with OpenTelemetry: FastAPI makes a span of each, and each stage of its pictures is a span in that.
 
-OpenTelemetry's own environment variables, `OTEL_...`, say where spans go and which of them are kept. FastAPI brings its
-interface; the packages that do the work are imported only where traces are wanted.
+OpenTelemetry's own environment variables, `OTEL_...`, set where spans go and which are kept. FastAPI brings the
+interface. The packages that do the work are imported only if traces are wanted.
 """
 
 import time
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 SERVICE_NAME = "expressions"
-"""What spans say that they are from, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` says otherwise."""
+"""Name of the service in spans, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` sets another."""
 
 OFF: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-"""FastAPI makes no spans, whatever the environment says."""
+"""Configuration with which FastAPI makes no spans, whatever the environment says."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Makes the spans of one app, and sends them to a collector in the background."""
+    """Makes the spans of an app, and sends them to a collector in the background."""
 
     def __init__(self, version: str) -> None:
         """
@@ -42,7 +42,7 @@ class Tracing:
 
     @property
     def config(self) -> TelemetryConfig:
-        """What FastAPI makes spans of: requests. A camera is none; it may go on for hours."""
+        """Configuration with which FastAPI makes spans of requests, except of cameras, which may last for hours."""
         return {
             **OFF,
             "tracing": True,
@@ -52,7 +52,7 @@ class Tracing:
         }
 
     def note_stage(self, stage: str, began: float, ended: float) -> None:
-        """Make a span of a stage that is over, in that of the current request, if it has one.
+        """Make a span of a finished stage inside the span of the current request, if it has one.
 
         Args:
             stage: the span's name.
@@ -64,13 +64,14 @@ class Tracing:
             self._tracer.start_span(stage, start_time=start).end(end)
 
     def close(self) -> None:
-        """Send what has not been sent yet. Blocks for seconds where nobody listens."""
+        """Send the remaining spans. Blocks for seconds if the collector does not answer."""
         self._provider.shutdown()
 
 
 def trace_ids(headers: Headers) -> dict[str, str]:
-    """The ids, in hexadecimal, of the current request's trace and span; without one, of its `traceparent` if that makes
-    sense: W3C Trace Context.
+    """Hexadecimal ids of the current request's trace and span, or else those in its `traceparent` (W3C Trace Context).
+
+    Empty without a span and without a valid `traceparent`.
     """
     if (own := trace.get_current_span().get_span_context()).is_valid:
         return {"trace_id": f"{own.trace_id:032x}", "span_id": f"{own.span_id:016x}"}

@@ -23,7 +23,8 @@ def pruned(layers: Sequence[Layer]) -> Iterator[Layer]:
     kept = [np.ones(len(layers[-1][1]), bool)]
     for (kernel, _), (_, before) in zip(layers[:0:-1], layers[-2::-1], strict=True):
         matters = (kernel[..., kept[0]] != 0).any(axis=-1).reshape(-1, len(before)).any(axis=0)
-        matters[0] |= not matters.any()
+        if not matters.any():
+            matters[0] = True  # A layer keeps at least one channel.
         kept.insert(0, matters)
     inputs = np.ones(layers[0][0].shape[-2], bool)
     for (kernel, bias), outputs in zip(layers, kept, strict=True):

@@ -8,16 +8,16 @@ import sys
 from pathlib import Path, PurePosixPath
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""glibc's numbers for the two settings, from `malloc.h`."""
+"""Numbers of the two settings in glibc's `malloc.h`."""
 
 MMAP_BYTES = 4 * 2**20
-"""Size from which a block is mapped by itself, in bytes; it returns to the system as soon as it is free."""
+"""Smallest block that is mapped by itself, in bytes. It returns to the system as soon as it is free."""
 
 TRIM_BYTES = 16 * 2**20
-"""Most free memory kept at the end of a heap, in bytes; more returns to the system."""
+"""Most free memory that a heap keeps at its end, in bytes. More returns to the system."""
 
 _LIMIT_FILES = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_bytes")}
-"""Folder and name of a group's limit, by the controllers of its line in /proc/self/cgroup: version 2, version 1."""
+"""Folder and file of a group's limit, by the controllers in its line of /proc/self/cgroup: version 2, version 1."""
 
 _UNLIMITED = 2**60
 """Version 1 writes about 2**63 where there is no limit."""
