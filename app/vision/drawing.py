@@ -55,6 +55,20 @@ _HEAT_OPACITY = 0.75
 _HEAT_COLOUR = 0.5  # Colour saturation of a face under a heat map: red lips must not look like heat.
 _SCALE_GREY = 190
 
+# Height of the letters, in pixels. It follows the width of the box within bounds that follow the picture's short side.
+_TEXT_PER_BOX, _TEXT_LEAST, _TEXT_PER_SIDE_LEAST, _TEXT_PER_SIDE_MOST = 0.085, 12, 0.016, 0.035
+
+# Lengths as multiples of the height of the letters.
+_TAG_HEIGHT, _TAG_PADS = 1.5, 1.2
+_TAG_EDGE, _TAG_INDENT = 0.35, 0.4
+_PANEL_WIDTH, _PANEL_HEIGHT = 12.5, 9.8
+_PANEL_PAD_X, _PANEL_PAD_Y = 0.45, 0.35
+_PANEL_LIFT = 1.6  # Room for a label between a box and the panel above it.
+_NAMES_WIDTH, _NUMBERS_WIDTH = 5.4, 3.1
+_BAR_HEIGHT, _STRIP_HEIGHT = 0.6, 0.6
+_BOX_STROKE, _PANEL_STROKE = 0.18, 0.09
+_SCALE_WORDS = 2.1  # From a face down to the middle of the words below its scale.
+
 
 class _Plan(NamedTuple):
     """Layout of one face, in pixels of the drawing.
@@ -113,7 +127,7 @@ def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face], style: St
         if plan.panel is not None:
             _draw_bars(draw, plan.panel, plan.text, plan.face)
         elif bars:
-            _draw_strip(draw, plan.box, max(4, round(plan.text * 0.6)), plan.face.probabilities)
+            _draw_strip(draw, plan.box, max(4, round(plan.text * _STRIP_HEIGHT)), plan.face.probabilities)
     for plan in plans:
         if plan.tag is not None:
             _draw_tag(draw, plan.tag, plan.text, plan.face)
@@ -140,7 +154,7 @@ def draw_heat(pixels: Pixels, heat: NDArray[np.float32], side: int = HEAT_SIDE) 
     text = SCALE_HEIGHT // 3
     bar = np.full((text // 2, side - 2 * text, 3), _SCALE_GREY, np.uint8)
     picture.paste(_tinted(bar, np.linspace(-1, 1, bar.shape[1], dtype=np.float32)), (text, side + text // 2))
-    draw, base = ImageDraw.Draw(picture), side + round(2.1 * text)
+    draw, base = ImageDraw.Draw(picture), side + round(text * _SCALE_WORDS)
     draw.text((text, base), "speaks against", _PAPER, font(text), anchor="lm")
     draw.text((side - text, base), "speaks for", _PAPER, font(text), anchor="rm")
     return picture
@@ -180,7 +194,9 @@ def _planned(faces: Sequence[Face], size: ImageSize, bounds: tuple[int, int], ba
     plans: list[_Plan] = []
     for face in faces:
         box = face.face_coordinates.box.scaled(bounds[0] / size.width, bounds[1] / size.height)
-        text = round(min(max(box.width * 0.085, 12, short * 0.016), max(short * 0.035, 12)))
+        least = max(short * _TEXT_PER_SIDE_LEAST, _TEXT_LEAST)
+        most = max(short * _TEXT_PER_SIDE_MOST, _TEXT_LEAST)
+        text = round(min(max(box.width * _TEXT_PER_BOX, least), most))
         plans.append(_Plan(face, box, text, None, None))
     boxes = [plan.box for plan in plans]
     taken: list[Box] = []
@@ -210,10 +226,8 @@ def _place(places: Iterable[Box], bounds: tuple[int, int], taken: Sequence[Box])
 def _tag_places(plan: _Plan) -> Iterator[Box]:
     """Where the label of a face may stand: above its box, below, beside, and in it if it hides little of the face."""
     box, gap = plan.box, max(2, plan.text // 6)
-    width, height = (
-        math.ceil(font(plan.text).getlength(_tag_words(plan.face)) + plan.text * 1.2),
-        round(plan.text * 1.5),
-    )
+    width = math.ceil(font(plan.text).getlength(_tag_words(plan.face)) + plan.text * _TAG_PADS)
+    height = round(plan.text * _TAG_HEIGHT)
     left, right = box.x, box.x + box.width - width
     above, below = box.y - height - gap, box.y + box.height + gap
     places = [(left, above), (right, above), (left, below), (right, below)]
@@ -233,18 +247,18 @@ def _panel_places(plan: _Plan, bounds: tuple[int, int]) -> Iterator[Box]:
         (box.x - gap - width, box.y),
         (middle, box.y + box.height + gap),
         (middle, box.y - gap - height),
-        (middle, box.y - round(plan.text * 1.6) - gap - height),
+        (middle, box.y - round(plan.text * _PANEL_LIFT) - gap - height),
     ]
     for x, y in places:
         yield Box(min(max(x, 0), bounds[0] - width), min(max(y, 0), bounds[1] - height), width, height)
 
 
 def _panel_size(text: int) -> tuple[int, int]:
-    return round(text * 12.5), round(text * 9.8)
+    return round(text * _PANEL_WIDTH), round(text * _PANEL_HEIGHT)
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, plan: _Plan) -> None:
-    box, stroke = plan.box, max(2, round(plan.text * 0.18))
+    box, stroke = plan.box, max(2, round(plan.text * _BOX_STROKE))
     left, top, right, bottom = box.x, box.y, box.x + box.width - 1, box.y + box.height - 1
     edge = max(1, stroke // 2)
     draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), outline=_PLATE, width=stroke + 2 * edge)
@@ -254,15 +268,15 @@ def _draw_box(draw: ImageDraw.ImageDraw, plan: _Plan) -> None:
 def _draw_bars(draw: ImageDraw.ImageDraw, panel: Box, text: int, face: Face) -> None:
     probabilities = face.probabilities
     corners = (panel.x, panel.y, panel.x + panel.width - 1, panel.y + panel.height - 1)
-    stroke = max(1, round(text * 0.09))
+    stroke = max(1, round(text * _PANEL_STROKE))
     draw.rounded_rectangle(corners, radius=text // 3, fill=_PLATE, outline=COLOURS[face.emotion], width=stroke)
-    row, pad = (panel.height - text * 0.7) / len(probabilities), text * 0.45
-    names, numbers = text * 5.4, text * 3.1
-    start, full = panel.x + pad + names, panel.width - 2 * pad - names - numbers
+    row, pad = (panel.height - 2 * text * _PANEL_PAD_Y) / len(probabilities), text * _PANEL_PAD_X
+    half = text * _BAR_HEIGHT / 2
+    start, full = panel.x + pad + text * _NAMES_WIDTH, panel.width - 2 * pad - text * (_NAMES_WIDTH + _NUMBERS_WIDTH)
     for number, (name, probability) in enumerate(probabilities.items()):
-        middle = panel.y + text * 0.35 + (number + 0.5) * row
+        middle = panel.y + text * _PANEL_PAD_Y + (number + 0.5) * row
         draw.text((panel.x + pad, middle), _WORDS[name], _PAPER, font(text), anchor="lm")
-        top, bottom = round(middle - text * 0.3), round(middle + text * 0.3)
+        top, bottom = round(middle - half), round(middle + half)
         draw.rectangle((round(start), top, round(start + full), bottom), fill=_TRACK)
         if probability * full >= 0.5:
             draw.rectangle((round(start), top, round(start + probability * full), bottom), fill=COLOURS[name])
@@ -284,8 +298,8 @@ def _tag_words(face: Face) -> str:
 
 
 def _draw_tag(draw: ImageDraw.ImageDraw, tag: Box, text: int, face: Face) -> None:
-    right, bottom, edge = tag.x + tag.width - 1, tag.y + tag.height - 1, round(text * 0.35)
+    right, bottom, edge = tag.x + tag.width - 1, tag.y + tag.height - 1, round(text * _TAG_EDGE)
     draw.rounded_rectangle((tag.x, tag.y, right, bottom), radius=text // 3, fill=_PLATE)
     draw.rectangle((tag.x, tag.y, tag.x + edge, bottom), fill=COLOURS[face.emotion])
     middle = tag.y + tag.height / 2
-    draw.text((tag.x + edge + text * 0.4, middle), _tag_words(face), _PAPER, font(text), anchor="lm")
+    draw.text((tag.x + edge + text * _TAG_INDENT, middle), _tag_words(face), _PAPER, font(text), anchor="lm")
