@@ -1,4 +1,4 @@
-"""The OpenAPI description: FastAPI's own, with a true example of each answer and the service's form of errors alone."""
+"""Completes FastAPI's OpenAPI description with a true example of each answer, and with problem documents as errors."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ from app.http.problem_details import SCHEMAS
 from app.schemas import Problem
 
 EXAMPLES = Path(__file__).with_name("examples.json")
-"""Answers to the portrait in `app/static/samples`, by operation; `python -m bench.examples` writes them."""
+"""Answers to the portrait in `app/static/samples`, by operation. `python -m bench.examples` writes the file."""
 
 LLMS = Path(__file__).with_name("llms.txt")
-"""The service in words for agents, in the form of https://llmstxt.org."""
+"""A description of the service for agents, in the form of https://llmstxt.org."""
 
 TAGS = [
     {"name": "predict", "description": "Pictures in, expressions out."},
@@ -34,12 +34,12 @@ _UNUSED = ("HTTPValidationError", "ValidationError")
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of a route's function, which is what generated clients call it."""
+    """The name of a route's function, which generated clients take for theirs."""
     return route.name
 
 
 def install(app: FastAPI) -> None:
-    """Complete the description of `app`, once somebody asks for it."""
+    """Make `app` complete its description when it is first asked for."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -52,12 +52,12 @@ def install(app: FastAPI) -> None:
 
 def _complete(description: dict[str, Any]) -> None:
     examples = json.loads(EXAMPLES.read_text())
-    for operation in [one for path in description["paths"].values() for one in path.values()]:
+    for operation in [operation for path in description["paths"].values() for operation in path.values()]:
         responses = operation["responses"]
         if example := examples.get(operation["operationId"]):
             responses["200"]["content"]["application/json"]["example"] = example
         if "HTTPValidationError" in str(responses.get("422")):
-            del responses["422"]  # Errors have the form of `Problem`, and these operations cannot be asked wrongly.
+            del responses["422"]  # Errors are problem documents, and these operations have nothing to validate.
     schemas = description["components"]["schemas"]
     for name in _UNUSED:
         schemas.pop(name, None)

@@ -103,8 +103,8 @@ def _reason(error: ServiceError) -> str:
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [FieldError(loc=list(one["loc"]), msg=one["msg"]) for one in error.errors()]
-    detail = " ".join(f"{one.loc[-1]}: {one.msg}." for one in errors)
+    errors = [FieldError(loc=list(fault["loc"]), msg=fault["msg"]) for fault in error.errors()]
+    detail = " ".join(f"{fault.loc[-1]}: {fault.msg}." for fault in errors)
     return _problem(request.state.request_id, InvalidRequest(), detail, errors=errors)
 
 

@@ -1,4 +1,4 @@
-"""Defines the model card: what a model file is, how it was trained and how good it is.
+"""Defines the model card, which says what a model file is, how it was trained and how good it is.
 
 Training writes the card, loading checks it, and `/model` serves it.
 """
@@ -15,7 +15,10 @@ from app.model.use_policy import USE_POLICY, UsePolicy
 from app.vision.preprocess import INPUT_SIZE
 
 VARIANT_MARGINS = {"bfloat16": 0.002, "int8": 0.003}
+"""Largest difference between the accuracies of a variant and of the model."""
+
 SAME_ANSWER = 0.99
+"""Smallest share of faces to which a variant gives the model's top label."""
 
 NOT_KNOWN = (
     "FER-2013 and its votes name no groups of people. One measurement by group is known, of version 1.8.0, on 102 "
@@ -28,7 +31,7 @@ NOT_KNOWN = (
     "keyword, so acted and exaggerated expressions prevail, and there are few faces of disgust and fear. Faces from "
     "the side, from far below or above, or partly hidden are not covered."
 )
-"""Limits of every model that is trained on this data."""
+"""What is not known about any model that is trained on this data."""
 
 LICENCE = (
     "The code and what the project itself contributed to the weights are under the MIT licence. The FER+ votes are "
@@ -40,7 +43,7 @@ LICENCE = (
 
 
 class InputSpec(BaseModel):
-    """Input of the network."""
+    """The input of the network."""
 
     shape: tuple[int, int, int] = (INPUT_SIZE, INPUT_SIZE, 3)
     range: tuple[float, float] = (0.0, 1.0)
@@ -50,18 +53,20 @@ class InputSpec(BaseModel):
 
 
 class LabelFigures(BaseModel):
-    """Figures of one label on one set of faces."""
+    """Results for a label on a set of faces."""
 
     precision: float
     recall: float
     f1: float
-    count: int = Field(description="Faces that have this label.")
-    clear_recall: float | None = Field(None, description="Recall on those of them on which the crowd agrees.")
-    clear_count: int = Field(0, description="Those faces.")
+    count: int = Field(description="Number of faces with this label.")
+    clear_recall: float | None = Field(
+        None, description="Recall on the faces with this label on which the crowd agrees."
+    )
+    clear_count: int = Field(0, description="Number of faces with this label on which the crowd agrees.")
 
 
 class CalibrationBin(BaseModel):
-    """Faces whose confidence falls into one of 15 equal-width bins."""
+    """Faces whose confidence falls into a bin; there are 15 bins of equal width."""
 
     count: int
     confidence: float = Field(description="Mean confidence in the bin.")
@@ -71,7 +76,7 @@ class CalibrationBin(BaseModel):
 
 
 class GroupFigures(BaseModel):
-    """Accuracy on the faces that belong to one group, as the owner of the data names it."""
+    """Accuracy on the faces of a group of people, as the owner of the data names it."""
 
     count: int
     accuracy: float
@@ -79,22 +84,24 @@ class GroupFigures(BaseModel):
 
 
 class Figures(BaseModel):
-    """Results of `python -m training.evaluate` on one set of faces."""
+    """Results of `python -m training.evaluate` on a set of faces."""
 
     data: str
     truth: Literal["crowd", "labels"] = Field(
-        description="What is right: `crowd`, the label with most of ten FER+ votes; `labels`, the label of the data."
+        description="The right answer: `crowd`, the label with most of ten FER+ votes; `labels`, the label of the data."
     )
-    count: int = Field(description="Faces measured.")
-    missed: int = Field(description="Pictures in which no face was found; not among the faces measured.")
-    accuracy: float = Field(description="Share of answers that equal the truth.")
+    count: int = Field(description="Number of faces measured.")
+    missed: int = Field(description="Number of pictures in which no face was found. They are not measured.")
+    accuracy: float = Field(description="Share of answers that are right.")
     accuracy_interval_95: tuple[float, float] = Field(description="Wilson score interval.")
     macro_f1: float
-    expected_calibration_error: float = Field(description="15 equal-width bins of confidence.")
-    uncalibrated_error: float = Field(description="The same before the temperature was applied.")
-    calibration: list[CalibrationBin] = Field(description="Bins that hold faces, by confidence.")
+    expected_calibration_error: float = Field(
+        description="Mean distance between confidence and accuracy, over 15 bins of equal width."
+    )
+    uncalibrated_error: float = Field(description="Expected calibration error before the temperature was applied.")
+    calibration: list[CalibrationBin] = Field(description="The bins with faces, in order of confidence.")
     labels_by_crowd: float | None = Field(
-        None, description="By the labels: share of them that are the crowd's choice, where it has a single one."
+        None, description="Share of the data's labels that are the crowd's choice, on faces with a single choice."
     )
     divergence: float | None = Field(
         None, description="Kullback-Leibler divergence of the probabilities from the crowd's votes, in nats."
@@ -102,61 +109,65 @@ class Figures(BaseModel):
     clear_accuracy: float | None = Field(
         None, description="Accuracy on faces on which the crowd agrees: at least 7 of 10 voters chose one label."
     )
-    clear_macro_recall: float | None = Field(None, description="Mean recall of the labels on those faces.")
-    clear_count: int = Field(0, description="Those faces.")
+    clear_macro_recall: float | None = Field(
+        None, description="Mean recall of the labels on faces on which the crowd agrees."
+    )
+    clear_count: int = Field(0, description="Number of faces on which the crowd agrees.")
     labels: dict[str, LabelFigures]
-    confusion: list[list[int]] = Field(description="Row: the truth; column: prediction; in the order of labels.")
+    confusion: list[list[int]] = Field(
+        description="Numbers of faces. The row is the right label and the column the answer, in the order of labels."
+    )
     certain_share: float = Field(description="Share of faces whose confidence reaches `certain_from`.")
-    certain_accuracy: float = Field(description="Accuracy on those.")
-    plausible_coverage: float = Field(description="Share of faces whose truth is among the plausible labels.")
+    certain_accuracy: float = Field(description="Accuracy on the faces whose confidence reaches `certain_from`.")
+    plausible_coverage: float = Field(description="Share of faces whose right label is plausible.")
     plausible_coverage_verified: float = Field(
-        description="The same on every second face, from the second on; on PublicTest the others set the threshold."
+        description="`plausible_coverage` on every second face. On PublicTest the other faces set the threshold."
     )
     plausible_size: float = Field(description="Mean number of plausible labels.")
-    groups: dict[str, GroupFigures] = Field({}, description="Accuracy by group, where the data names groups.")
+    groups: dict[str, GroupFigures] = Field({}, description="Accuracy by group, if the data names groups.")
 
     @computed_field(description="Mean recall of the labels.")  # type: ignore[prop-decorator]
     @property
     def balanced_accuracy(self) -> float:
-        return round(sum(one.recall for one in self.labels.values()) / len(self.labels), 4)
+        return round(sum(figures.recall for figures in self.labels.values()) / len(self.labels), 4)
 
 
 class Robustness(BaseModel):
-    """Accuracy on a fixed part of one set after changes to its 48x48 faces that keep the expression."""
+    """Accuracy on a part of a set whose 48x48 faces are changed in ways that keep the expression."""
 
     data: str
     count: int
-    accuracy: float = Field(description="Without any change.")
+    accuracy: float = Field(description="Accuracy on the unchanged faces.")
     corruptions: dict[str, float] = Field(description="Accuracy by corruption.")
-    same_answer: dict[str, float] = Field(description="Share of unchanged top labels by form of the same face.")
+    same_answer: dict[str, float] = Field(description="Share of faces that keep their top label, by change.")
 
 
 class Photographs(BaseModel):
-    """Results of the service on photographs, whose faces it finds itself."""
+    """Results of the service on photographs, in which it finds the faces itself."""
 
     pictures: int
-    count: int = Field(description="Faces with an expression that observers agree on.")
-    found: int = Field(description="Those that are found.")
-    right: int = Field(description="Those that are found and named right.")
-    neutral: int = Field(description="Those that are neutral.")
-    neutral_as_happy: int = Field(description="Neutral ones that are called happy.")
+    count: int = Field(description="Number of faces with an expression on which observers agree.")
+    found: int = Field(description="Number of these faces that are found.")
+    right: int = Field(description="Number of these faces that are found and named right.")
+    neutral: int = Field(description="Number of these faces that are neutral.")
+    neutral_as_happy: int = Field(description="Number of neutral faces that are called happy.")
 
 
 class Served(BaseModel):
-    """Results of the service's detection and classification on faces that are set into pictures."""
+    """Results of detection and classification on faces that are set into pictures."""
 
-    size: float = Field(description="Side of the face, as a share of the picture's.")
+    size: float = Field(description="Side of the face as a share of the picture's side.")
     count: int
     found: float = Field(description="Share of the faces that are found.")
-    right: float = Field(description="Share of all that are found and named right.")
-    accuracy: float = Field(description="Share of the found ones that are named right.")
+    right: float = Field(description="Share of the faces that are found and named right.")
+    accuracy: float = Field(description="Share of the found faces that are named right.")
 
 
 class Variant(BaseModel):
-    """A faster variant of the model, compared with it on PublicTest."""
+    """A faster variant of the model, compared with the model on PublicTest."""
 
     accuracy: float
-    same_answer: float = Field(description="Share of faces with the same top label.")
+    same_answer: float = Field(description="Share of faces to which it gives the model's top label.")
 
 
 class Card(BaseModel):
@@ -166,34 +177,32 @@ class Card(BaseModel):
 
     name: str
     version: str
-    sha256: str = Field(description="Of the model file.")
+    sha256: str = Field(description="SHA-256 of the model file, in hexadecimal.")
     labels: tuple[str, ...] = LABELS
     input: InputSpec = InputSpec()
-    temperature: float = Field(description="By which the logits were divided; folded into the last layer.")
-    certain_from: float = Field(
-        ge=0, le=1, allow_inf_nan=False, description="Confidence from which an answer counts as certain."
-    )
+    temperature: float = Field(description="Divisor of the logits; it is folded into the last layer.")
+    certain_from: float = Field(ge=0, le=1, allow_inf_nan=False, description="Smallest confidence of a certain answer.")
     plausible_from: float = Field(
-        ge=0, le=1, allow_inf_nan=False, description="Probability from which a label counts as plausible."
+        ge=0, le=1, allow_inf_nan=False, description="Smallest probability of a plausible label."
     )
     gflop: float = Field(
-        description="Arithmetic for one face, in thousand millions of operations; a multiply-add counts two."
+        description="Arithmetic for a face, in thousand millions of operations; a multiply-add counts as two."
     )
     gflop_needed: float = Field(
-        description="The same without the channels that have no influence on the answers, which are left out."
+        description="`gflop` without the channels that cannot change an answer, which are left out."
     )
     training: list[dict[str, Any]] = Field(description="Flags of each training stage, in order.")
-    evaluation: dict[str, Figures] = Field(description="Figures by name of the set.")
+    evaluation: dict[str, Figures] = Field(description="Results by name of the set.")
     tested_version: str | None = Field(
-        None, description="Of the model that PrivateTest's figures are of; its owner measured them, once."
+        None, description="Version of the model that PrivateTest's figures describe. The owner measured them, once."
     )
     robustness: Robustness | None = None
     photographs: Photographs | None = None
-    served: list[Served] = Field([], description="On a part of PublicTest, through detection.")
+    served: list[Served] = Field([], description="Results on a part of PublicTest, through detection.")
     channels: dict[str, tuple[int, int]] = Field(
-        {}, description="By layer: channels that can change an answer, and all of them."
+        {}, description="Number of channels that can change an answer, and of all channels, by layer."
     )
-    int8_sha256: str | None = Field(None, description="Of the int8 variant's file.")
+    int8_sha256: str | None = Field(None, description="SHA-256 of the int8 variant's file, in hexadecimal.")
     forms: dict[str, Variant] = Field({}, description="Faster variants of the model: `bfloat16`, `int8`.")
 
     @computed_field(description="What answers mean, and how they may be used.")  # type: ignore[prop-decorator]
@@ -215,9 +224,9 @@ class Card(BaseModel):
         """Whether a variant's accuracy is within its margin and 99 of 100 faces keep the model's top label."""
         if variant not in self.forms or "PublicTest" not in self.evaluation:
             return False
-        one = self.forms[variant]
-        lost = abs(self.evaluation["PublicTest"].accuracy - one.accuracy)
-        return round(lost, 4) <= VARIANT_MARGINS[variant] and one.same_answer >= SAME_ANSWER
+        figures = self.forms[variant]
+        lost = abs(self.evaluation["PublicTest"].accuracy - figures.accuracy)
+        return round(lost, 4) <= VARIANT_MARGINS[variant] and figures.same_answer >= SAME_ANSWER
 
     @staticmethod
     def int8_path_of(model: Path) -> Path:

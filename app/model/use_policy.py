@@ -1,6 +1,6 @@
-"""What the service's answers mean, and what whoever deploys it owes to the people in the pictures.
+"""Says what answers mean, and what the deployer owes to the people in the pictures. It is the same for every model.
 
-Of the AI Act, Regulation (EU) 2024/1689: https://eur-lex.europa.eu/eli/reg/2024/1689/oj. The same for every model.
+The law is the AI Act, Regulation (EU) 2024/1689: https://eur-lex.europa.eu/eli/reg/2024/1689/oj.
 """
 
 from datetime import date
@@ -22,39 +22,43 @@ class _Words(BaseModel):
 
 
 class NoticeDuty(_Words):
-    """People must be told that emotion recognition is used on them."""
+    """The duty to tell people that emotion recognition is used on them."""
 
-    region: Literal["EU"] = Field(description="Where it holds.")
+    region: Literal["EU"] = Field(description="Where the law holds.")
     law: str
     article: str
     applies_from: date
-    duty_of: Literal["deployer"] = Field(description="Whoever uses the service, other than for private purposes.")
-    at_the_latest: Literal["first_exposure"] = Field(description="When people are told.")
-    covers: tuple[Literal["live", "recordings", "bulk"], ...] = Field(description="Kinds of use that need it.")
-    exceptions: tuple[Literal["criminal_offences"], ...] = Field(
-        description="`criminal_offences`: where a law permits it, to detect, prevent or investigate them."
+    duty_of: Literal["deployer"] = Field(
+        description="`deployer`: whoever uses the service for other than private purposes."
     )
-    text: str = Field(description="A notice to put up; the deployer fills in what is in brackets.")
+    at_the_latest: Literal["first_exposure"] = Field(description="When people must be told at the latest.")
+    covers: tuple[Literal["live", "recordings", "bulk"], ...] = Field(description="Kinds of use that need the notice.")
+    exceptions: tuple[Literal["criminal_offences"], ...] = Field(
+        description="`criminal_offences`: detecting, preventing or investigating them where a law permits that."
+    )
+    text: str = Field(description="A notice to put up. The deployer replaces what is in brackets.")
 
 
 class ProhibitedUse(_Words):
-    """What the service must not be used for."""
+    """A use that is prohibited."""
 
     use: str = Field(examples=["workplace"])
-    prohibited_by: Literal["law", "project"] = Field(description="`project`: by the makers of this service.")
-    region: Literal["EU"] | None = Field(None, description="Where the law holds; null is everywhere.")
+    prohibited_by: Literal["law", "project"] = Field(description="`law`, or `project`: the makers of this service.")
+    region: Literal["EU"] | None = Field(
+        None, description="Where the law holds; null for a use that the project prohibits, everywhere."
+    )
     law: str | None = None
     article: str | None = None
     applies_from: date | None = None
-    exceptions: tuple[Literal["medical", "safety"], ...] = Field((), description="Reasons that make it lawful.")
+    exceptions: tuple[Literal["medical", "safety"], ...] = Field((), description="Reasons that make the use lawful.")
 
 
 class UsePolicy(_Words):
-    """What answers mean, and how they may be used."""
+    """The meaning of answers, and how they may be used."""
 
-    meaning: Literal["expression_shown"] = Field(description="What an answer is about.")
+    meaning: Literal["expression_shown"] = Field(description="What an answer describes.")
     not_meant: tuple[Literal["feeling", "thought", "intention"], ...] = Field(
-        description="What an answer says nothing about."
+        description="What an answer does not describe."
     )
     stored: Literal["nothing"] = Field(description="What the service keeps of pictures and answers.")
     notice: NoticeDuty
@@ -102,4 +106,4 @@ IN_WORDS = (
     f"Article {USE_POLICY.notice.article}); at work and in education it is prohibited, other than for medical or "
     f"safety reasons (Article {USE_POLICY.prohibited[0].article})."
 )
-"""The same for people, in short."""
+"""The use policy in short, for people."""

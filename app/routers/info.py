@@ -1,4 +1,4 @@
-"""What the service is and how it fares: probes and pages for everybody, figures for those who hold a key."""
+"""Tells what the service is and how it fares. Probes and pages need no key; figures do."""
 
 import html
 from pathlib import Path
@@ -25,16 +25,16 @@ SAMPLE = STATIC / "samples" / "astronaut.jpg"
 """A portrait in the public domain; the page shows it as an example."""
 
 public = APIRouter(tags=["info"])
-"""What tells nothing and costs nothing; it asks for no key."""
+"""Routes that need no key, because they cost little and reveal nothing."""
 
 router = APIRouter(tags=["info"])
 
 monitoring = APIRouter(tags=["info"])
-"""What monitoring reads at its own pace: keys are asked for, the rate is not limited."""
+"""Routes that need a key and have no limit of rate, because monitoring reads them at its own pace."""
 
 
 def _page(request: Request) -> HTMLResponse:
-    """The demo page; previews of links want the address of its picture in full."""
+    """The demo page, with the full address of the picture that previews of links show."""
     address = html.escape(str(request.base_url))
     text = (STATIC / "index.html").read_text()
     return HTMLResponse(text.replace('content="static/', f'content="{address}static/'))
@@ -59,7 +59,7 @@ async def demo(request: Request) -> HTMLResponse:
 
 @public.get("/favicon.ico", include_in_schema=False)
 async def favicon() -> FileResponse:
-    """The mark, for those who ask for it by its usual name."""
+    """The icon under the name that browsers look for."""
     return FileResponse(STATIC / "favicon.ico", media_type="image/x-icon")
 
 
@@ -145,7 +145,7 @@ async def card() -> FileResponse:
 
 @public.get("/llms.txt", include_in_schema=False)
 async def llms() -> FileResponse:
-    """What an agent has to know, and where the API is described."""
+    """A description of the service for agents."""
     return FileResponse(LLMS)
 
 

@@ -43,7 +43,7 @@ def draw(timelines: Sequence[Timeline]) -> Image.Image:
     Returns:
         RGB, `WIDTH` wide and `HEIGHT` high for each timeline.
     """
-    return Image.fromarray(np.concatenate([_panel(one) for one in timelines]))
+    return Image.fromarray(np.concatenate([_panel(timeline) for timeline in timelines]))
 
 
 def _panel(timeline: Timeline) -> NDArray[np.uint8]:
