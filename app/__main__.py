@@ -11,52 +11,22 @@ Serves where no command is named. Each command has its own --help.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
 from app import __version__
 from app.cli.terminal import PROGRAM, command_parser, say
 
-Words = Sequence[str]
+COMMANDS = {
+    "serve": ("app.cli.serve", "Serve over HTTP."),
+    "predict": ("app.cli.predict", "Answer pictures, videos and folders of them without a server."),
+    "bulk": ("jobs.bulk", "Answer millions of pictures, so that a stopped job goes on."),
+    "card": ("app.cli.card", "Print what the model is and how well it does."),
+}
+"""Module and help of each command. Only the module that runs is imported, because the others take seconds."""
 
 
-def serve(words: Words) -> int:
-    """Serve over HTTP."""
-    from app.cli import serve  # noqa: PLC0415
-
-    return serve.main(words)
-
-
-def predict(words: Words) -> int:
-    """Answer pictures, videos and folders of them without a server."""
-    from app.cli import predict  # noqa: PLC0415
-
-    return predict.main(words)
-
-
-def bulk(words: Words) -> int:
-    """Answer millions of pictures, so that a stopped job goes on."""
-    try:
-        from jobs import bulk  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if error.name != "jobs":
-            raise
-        say("Cannot go on: bulk jobs are in the repository; they are not installed here.")
-        return 2
-    return bulk.main(words)
-
-
-def card(words: Words) -> int:
-    """Print what the model is and how well it does."""
-    from app.cli import card  # noqa: PLC0415
-
-    return card.main(words)
-
-
-# Each imports its module when it runs, because the others need packages that take seconds to import.
-COMMANDS: dict[str, Callable[[Words], int]] = {"serve": serve, "predict": predict, "bulk": bulk, "card": card}
-
-
-def main(words: Words | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run a command on `words`, the arguments of the process by default; returns the exit status."""
     given = list(sys.argv[1:] if words is None else words) or ["serve"]
     if given[0].startswith("-") and given[0] not in ("-h", "--help", "--version"):
@@ -64,8 +34,17 @@ def main(words: Words | None = None) -> int:
     parser = command_parser("", __doc__, usage="%(prog)s [COMMAND] [OPTION ...]")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("command", choices=COMMANDS, help=argparse.SUPPRESS)
-    parser.epilog = "commands:\n" + "\n".join(f"  {name:<9}{run.__doc__ or ''}" for name, run in COMMANDS.items())
-    return COMMANDS[parser.parse_args(given[:1]).command](given[1:])
+    parser.epilog = "commands:\n" + "\n".join(f"  {name:<9}{help}" for name, (_, help) in COMMANDS.items())
+    module, _ = COMMANDS[parser.parse_args(given[:1]).command]
+    try:
+        command = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in ("jobs", "jobs.bulk"):
+            raise
+        say("Cannot go on: bulk jobs are in the repository; they are not installed here.")
+        return 2
+    status: int = command.main(given[1:])
+    return status
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ def test_links_to_folders_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").symlink_to("real")
     (tmp_path / "link").symlink_to("real")
     passed_over = PassedOver()
-    assert [one.path.name for one in files([str(tmp_path)], passed_over=passed_over)] == ["a.jpg"]
+    assert [file.path.name for file in files([str(tmp_path)], b"", passed_over)] == ["a.jpg"]
     assert not passed_over
 
 

@@ -16,13 +16,7 @@ STDIN = "-"
 
 
 class InputFile(NamedTuple):
-    """A file to answer.
-
-    Attributes:
-        path: where it is.
-        drawing: path of its drawings, relative to their folder.
-        content: the bytes of standard input; None for a file that is still to be read.
-    """
+    """A file to answer, and the path of its drawing in their folder. `content` is None for a file still to be read."""
 
     path: Path
     drawing: Path
@@ -59,7 +53,7 @@ class PassedOver:
         return bool(self._counts)
 
 
-def files(paths: Sequence[str], stdin: bytes = b"", passed_over: PassedOver | None = None) -> Iterator[InputFile]:
+def files(paths: Sequence[str], stdin: bytes, passed_over: PassedOver) -> Iterator[InputFile]:
     """List the files in the order of `paths`. A folder's files come by name, subfolders included.
 
     Args:
@@ -71,8 +65,7 @@ def files(paths: Sequence[str], stdin: bytes = b"", passed_over: PassedOver | No
     def wanted(name: str) -> bool:
         if is_picture(name) or video.is_video(name):
             return True
-        if passed_over is not None:
-            passed_over.add(name)
+        passed_over.add(name)
         return False
 
     for text in paths:

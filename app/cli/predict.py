@@ -19,7 +19,7 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from io import TextIOWrapper
 from itertools import count
@@ -47,14 +47,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Task(NamedTuple):
-    """One picture or frame to answer.
-
-    Attributes:
-        file: the file that it is from.
-        time: seconds from the start of the video; None for a picture.
-        picture: the bytes of a picture, or the pixels of a frame.
-        error: code and words if the file cannot be read.
-    """
+    """A picture, or a frame at a time in seconds; or the code and words of the error that keeps it from being read."""
 
     file: InputFile
     time: float | None
@@ -65,9 +58,10 @@ class Task(NamedTuple):
 class Outcome(NamedTuple):
     """The result of a task: a prediction, or the code and words of an error."""
 
-    task: Task
-    prediction: Prediction | None
-    error: tuple[str, str] | None
+    file: InputFile
+    time: float | None
+    prediction: Prediction | None = None
+    error: tuple[str, str] | None = None
 
     @property
     def failed(self) -> bool:
@@ -89,9 +83,9 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        if outcome.task.time is not None:
+        if outcome.time is not None:
             self._frames += 1
-        elif not outcome.task.file.is_video:
+        elif not outcome.file.is_video:
             self._pictures += 1
         if outcome.failed:
             self.failed += 1
@@ -114,7 +108,7 @@ class Tally:
         return words
 
 
-async def tasks(given: Iterator[InputFile], every: video.SamplingStep, max_bytes: int) -> AsyncIterator[Task]:
+async def tasks(given: list[InputFile], every: video.SamplingStep, max_bytes: int) -> AsyncIterator[Task]:
     """Read the pictures and frames of the given files, each when it is asked for."""
     for file in given:
         try:
@@ -143,7 +137,7 @@ def worker(analyzer: Analyzer, folder: Path | None, faces: Selection) -> Callabl
 
     async def work(task: Task) -> Outcome:
         if task.error is not None:
-            return Outcome(task, None, task.error)
+            return Outcome(task.file, task.time, error=task.error)
         path = None if folder is None else _unused(folder, task, used)
         try:
             if path is None:
@@ -152,8 +146,8 @@ def worker(analyzer: Analyzer, folder: Path | None, faces: Selection) -> Callabl
                 prediction, drawing = await analyzer.annotate(task.picture, "JPEG", faces)
                 await asyncio.to_thread(_write_file, path, drawing)
         except ServiceError as error:
-            return Outcome(task._replace(picture=b""), None, (error.code, str(error)))
-        return Outcome(task._replace(picture=b""), prediction, None)
+            return Outcome(task.file, task.time, error=(error.code, str(error)))
+        return Outcome(task.file, task.time, prediction)
 
     return work
 
@@ -181,15 +175,14 @@ def table(out: TextIO) -> Write:
 
     def write(outcome: Outcome) -> None:
         nonlocal last
-        task = outcome.task
-        if task.file is not last:
-            shown.file(str(task.file.path))
-            last = task.file
+        if outcome.file is not last:
+            shown.file(str(outcome.file.path))
+            last = outcome.file
         if outcome.error is not None:
             code, words = outcome.error
-            shown.words("no face" if code == NoFace.code else f"error: {words}", task.time)
+            shown.words("no face" if code == NoFace.code else f"error: {words}", outcome.time)
         if outcome.prediction is not None:
-            shown.faces(outcome.prediction.faces, task.time)
+            shown.faces(outcome.prediction.faces, outcome.time)
 
     return write
 
@@ -199,7 +192,7 @@ def csv_rows(out: TextIO) -> Write:
     writer = rows.csv_writer(out)
 
     def write(outcome: Outcome) -> None:
-        file, time = str(outcome.task.file.path), outcome.task.time
+        file, time = str(outcome.file.path), outcome.time
         if outcome.error is not None:
             writer.writerow(rows.refused(file, *outcome.error, time=time))
         if outcome.prediction is not None:
@@ -212,7 +205,7 @@ def json_lines(out: TextIO) -> Write:
     """Write a JSON object for each picture or frame: what `/predict` answers, or `error` and `code`."""
 
     def write(outcome: Outcome) -> None:
-        body: dict[str, object] = {"file": str(outcome.task.file.path), "time": outcome.task.time}
+        body: dict[str, object] = {"file": str(outcome.file.path), "time": outcome.time}
         if outcome.prediction is not None:
             body |= outcome.prediction.model_dump(include={"faces", "image"})
         elif outcome.error is not None:
@@ -222,21 +215,21 @@ def json_lines(out: TextIO) -> Write:
     return write
 
 
-async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> bool:
-    """Answer everything and write it to standard output. Returns whether every picture was answered."""
+async def run(options: argparse.Namespace, settings: Settings, given: list[InputFile], passed_over: PassedOver) -> bool:
+    """Answer files and write to standard output. Returns whether every picture was answered."""
     settings = settings.with_unbounded_queue()
     moments: dict[InputFile, list[Moment]] = {}
-    tally, passed_over = Tally(), PassedOver()
+    tally = Tally()
     with quiet():
         parts = await asyncio.to_thread(load, settings)
     async with running(settings, parts) as (analyzer, _):
         write = options.form(sys.stdout)
-        given = tasks(files(options.paths, stdin, passed_over), options.every, settings.max_file_bytes)
         work = worker(analyzer, options.annotated, selection(options))
+        asked = tasks(given, options.every, settings.max_file_bytes)
         # A pipe may end in the terminal that shows the bar, a file does not.
         with progress(sys.stdout.isatty() or sys.stdout.seekable()) as bar:
-            task = bar.add_task("", total=None if bar.disable else _total(options))
-            async with aclosing(ordered_map(work, given, TASKS_PER_THREAD * settings.picture_threads)) as outcomes:
+            task = bar.add_task("", total=None if bar.disable else _total(given, options.every))
+            async with aclosing(ordered_map(work, asked, TASKS_PER_THREAD * settings.picture_threads)) as outcomes:
                 async for outcome in outcomes:
                     tally.add(outcome)
                     bar.stop()  # Both may be on one terminal.
@@ -244,9 +237,9 @@ async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> 
                     sys.stdout.flush()
                     bar.start()
                     bar.advance(task)
-                    if options.plot and outcome.task.time is not None:
+                    if options.plot and outcome.time is not None:
                         probabilities = outcome.prediction.probabilities if outcome.prediction else None
-                        moments.setdefault(outcome.task.file, []).append(Moment(outcome.task.time, probabilities))
+                        moments.setdefault(outcome.file, []).append(Moment(outcome.time, probabilities))
     if options.form is table or sys.stderr.isatty():
         say(f"{tally}.")
         if passed_over:
@@ -256,9 +249,8 @@ async def run(options: argparse.Namespace, settings: Settings, stdin: bytes) -> 
     return not tally.failed
 
 
-def _total(options: argparse.Namespace) -> int:
-    given = files(options.paths)
-    return sum(video.expected_frames(file.path, options.every) if file.is_video else 1 for file in given)
+def _total(given: list[InputFile], every: video.SamplingStep) -> int:
+    return sum(video.expected_frames(file.path, every) if file.is_video else 1 for file in given)
 
 
 def _plot(path: Path, timelines: list[Timeline]) -> None:
@@ -335,17 +327,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _nothing_to_do(paths: Sequence[str]) -> str | None:
-    """Say in a sentence why there is nothing to answer; None if there may be something."""
-    if address := next(filter(_ADDRESS.match, paths), None):
-        return f"{address} is an address, and nothing is fetched: give a file, or - for a picture on standard input."
-    passed_over = PassedOver()
-    if next(files(paths, passed_over=passed_over), None) is not None:
-        return None
-    others = f"; there are {passed_over}" if passed_over else ""
-    return f"There is no picture and no video in {', '.join(paths)}{others}."
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command on `words`, the arguments of the process by default; returns the exit status."""
     if hasattr(signal, "SIGPIPE"):
@@ -359,11 +340,17 @@ def main(words: Sequence[str] | None = None) -> int:
             sys.stdout.reconfigure(errors="replace")
     try:
         settings = Settings()
-        if reason := _nothing_to_do(options.paths):
-            say(reason)
+        if address := next(filter(_ADDRESS.match, options.paths), None):
+            say(f"{address} is an address, and nothing is fetched: give a file, or - for a picture on standard input.")
             return 2
         stdin = sys.stdin.buffer.read(settings.max_file_bytes + 1) if STDIN in options.paths else b""
-        return 0 if asyncio.run(run(options, settings, stdin)) else 1
+        passed_over = PassedOver()
+        given = list(files(options.paths, stdin, passed_over))
+        if not given:
+            others = f"; there are {passed_over}" if passed_over else ""
+            say(f"There is no picture and no video in {', '.join(options.paths)}{others}.")
+            return 2
+        return 0 if asyncio.run(run(options, settings, given, passed_over)) else 1
     except KeyboardInterrupt:
         say("Stopped.")
         return 130

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PROGRAM = "expressions"
-"""The command; `expressions` is the same."""
+"""The command. `python -m app` is the same."""
 
 WIDTH = 80
 """Width of output that is not a terminal, in columns."""
@@ -23,13 +23,7 @@ _TIE = "\N{NO-BREAK SPACE}"
 
 
 def command_parser(command: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
-    """Make the parser of a command.
-
-    Args:
-        command: its name; empty for the program itself.
-        description: its help; None where Python drops docstrings.
-        options: further ones of the parser.
-    """
+    """Make the parser of a command, or of the program if `command` is empty. Under `-OO` there is no description."""
     return argparse.ArgumentParser(
         f"{PROGRAM} {command}".rstrip(),
         description=description,
@@ -76,12 +70,11 @@ def quiet() -> Iterator[None]:
     """Silence stderr at the file descriptor, because native libraries bypass `sys.stderr`."""
     sys.stderr.flush()
     kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
         yield
     finally:
         sys.stderr.flush()
         os.dup2(kept, 2)
-        os.close(nowhere)
         os.close(kept)
