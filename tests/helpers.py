@@ -1,14 +1,15 @@
-"""Helps the tests besides fixtures: makes pictures, a scripted model and running services."""
+"""Helps the tests besides fixtures: makes pictures, a scripted model and running services, and runs commands."""
 
+import signal
 import subprocess
 import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import BytesIO
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import httpx2
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.data import lfw_subset
 
+from app.__main__ import main
 from app.bootstrap import Parts, load_detector
 from app.http.server import WebSocketProtocol, http_protocol
 from app.model.backend import LocalBackend, Model
@@ -145,6 +147,37 @@ def serving(app: FastAPI, port: int = 0, **settings: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(60)
         assert not thread.is_alive()
+
+
+class Finished(NamedTuple):
+    """The exit status of a command, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_command(*words: Path | str, encoding: str = "utf-8", **settings: str) -> Finished:
+    """Run a command of `expressions` in this process, on the litert engine unless `settings` say otherwise.
+
+    Args:
+        words: the command and its arguments.
+        encoding: of standard output and error.
+        settings: environment variables.
+    """
+    out, errors = BytesIO(), BytesIO()
+    streams = [TextIOWrapper(stream, encoding, write_through=True) for stream in (out, errors)]
+    handler = signal.getsignal(signal.SIGPIPE)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        for name, value in ({"EMOTION_ENGINE": "litert"} | settings).items():
+            patch.setenv(name, value)
+        try:
+            status = main(list(map(str, words)))
+        except SystemExit as end:  # argparse's.
+            status = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGPIPE, handler)  # `predict` lets a closed pipe end its process.
+    return Finished(status, out.getvalue().decode(), errors.getvalue().decode())
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -27,7 +27,7 @@ from jobs import rows
 from jobs.report import Summary, page, summarize
 from jobs.sources import PlanError, folder_of, plan
 from jobs.worker import Worker
-from tests.helpers import INTERRUPTIBLE, ROOT, encoded, group
+from tests.helpers import INTERRUPTIBLE, ROOT, Finished, encoded, group, run_command
 
 ENVIRONMENT = os.environ | {"EMOTION_ENGINE": "litert", "RAY_USAGE_STATS_ENABLED": "0"}
 POISON = {3, 17, 30}
@@ -74,11 +74,8 @@ def until_finished(parts: int, out: Path, process: "subprocess.Popen[str]", seco
         time.sleep(0.01)
 
 
-def bulk(source: str | Path, out: Path, *options: str) -> tuple[int, str, str]:
-    with started(source, out, *options) as process:
-        printed, complaints = process.communicate(timeout=200)
-    assert "Traceback" not in complaints
-    return process.returncode, printed, complaints
+def bulk(source: str | Path, out: Path, *options: str) -> Finished:
+    return run_command("bulk", source, "--out", out, *options)
 
 
 def check(out: Path, pictures: Path) -> list[Row]:
@@ -107,9 +104,7 @@ def test_a_folder_becomes_rows_in_either_form(pictures: Path, tmp_path: Path) ->
     as_csv = check(tmp_path / "a.csv", pictures)
     assert as_parquet == as_csv
 
-    command = [sys.executable, "-m", "app", "predict", "--csv", str(pictures)]
-    with (tmp_path / "predicted.csv").open("w") as out:
-        subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, stdout=out, check=False)
+    (tmp_path / "predicted.csv").write_text(run_command("predict", "--csv", pictures).stdout)
     assert list(rows.read(tmp_path / "predicted.csv")) == as_csv
     assert (tmp_path / "a.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
 
@@ -197,7 +192,7 @@ def test_a_stopped_job_goes_on_and_redoes_nothing(pictures: Path, tmp_path: Path
 def test_each_picture_is_told_when_it_is_answered(pictures: Path, tmp_path: Path) -> None:
     names, part = sorted(map(str, pictures.rglob("*.jpg")))[:5], tmp_path / "part.csv"
     with Worker(Settings(engine="litert")) as worker:
-        told = [(one, part.exists()) for one in worker.answers(names, part)]
+        told = [(answered, part.exists()) for answered in worker.answers(names, part)]
         assert told == [(1, False)] * 5
         assert [row["file"] for row in rows.read(part)] == names
         stopped = worker.answers(names, tmp_path / "stopped.csv")
@@ -225,12 +220,11 @@ def test_what_cannot_be_done_is_said_in_one_line(pictures: Path, tmp_path: Path)
     ("package", "options"), [("pyarrow", ("--out", "a.parquet")), ("ray", ("--out", "a.csv", "--engine", "ray"))]
 )
 def test_an_extra_that_is_missing_is_named_before_anything_is_read(
-    package: str, options: tuple[str, ...], tmp_path: Path
+    package: str, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = f"import sys; sys.modules['{package}'] = None; from jobs.bulk import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "nowhere", *options]
-    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.chdir(tmp_path)
+    result = run_command("bulk", "nowhere", *options)
     extra = {"pyarrow": "parquet", "ray": "ray"}[package]
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
