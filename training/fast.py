@@ -22,12 +22,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.emotions import LABELS
+from app.model.classifier import computes_bfloat16
 from app.vision.preprocess import DETAIL_SIZE
 from training import dataset
 from training.network import CONVOLUTIONS, CROP, FULL, HALF_FILE, half_weights, layer_names
 from training.schedule import learning_rate
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+BFLOAT16 = DEVICE.type == "cuda" or computes_bfloat16()
+"""Whether bfloat16 is fast. Elsewhere it is emulated, many times slower than float32."""
 
 RESIDUAL = (48, 96, 192, 384)
 """Channels of the residual network's four stages."""
@@ -76,7 +80,7 @@ class Network(nn.Module):  # type: ignore[misc]
         self.votes = nn.Linear(channels, len(dataset.VOTE_NAMES))
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
+        with torch.autocast(DEVICE.type, dtype=torch.bfloat16, enabled=BFLOAT16):
             x = self.features(self.cut(faces).contiguous(memory_format=torch.channels_last))
             x = self.dropout(x.mean((2, 3)))
             expression, votes = self.expression(x), self.votes(x)

@@ -14,9 +14,9 @@ from app.emotions import LABELS
 from app.model.card import Card
 from training import dataset, evaluate, export, train
 
-COUNT = 512
-HELD_OUT = 112
-FLAGS = train.Flags(widths="slim", steps=32, batch=32, rate=0.02, average=0.8, strength=0.3, crowd=0.5)
+COUNT = 384
+HELD_OUT = 56
+FLAGS = train.Flags(widths="slim", steps=32, batch=16, rate=0.02, average=0.8, strength=0.3, crowd=0.5)
 
 _LOOKS = (
     (-2, 3, 2, 1, -2),
@@ -41,7 +41,7 @@ def drawn_faces(count: int, seed: int = 1) -> dataset.Rows:
 
 
 def run(folder: Path, data: list[str] | None = None) -> Card:
-    """Train on 512 faces of `data`, or on drawn ones, and export to `folder/model.keras`; return its card."""
+    """Train on 384 faces of `data`, or on drawn ones, and export to `folder/model.keras`; return its card."""
     if data:
         everything = dataset.load(*data, usage="Training")
         rows, held_out = everything.take(slice(0, COUNT)), everything.take(slice(COUNT, COUNT + HELD_OUT))
