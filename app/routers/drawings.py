@@ -64,12 +64,15 @@ async def predict_annotated(
     style: Annotated[
         Style | None, Query(description="Boxes and labels alone, or bars too; bars for up to three faces by default.")
     ] = None,
+    blur: Annotated[
+        bool, Query(description="Make every face found unrecognisable, also those beyond `limit`.")
+    ] = False,
 ) -> Response:
     """Answer one picture as `/predict` does, with the answer drawn over the picture.
 
     The answer is a JPEG, or a PNG if `Accept` prefers it. It carries no metadata of the upload.
     """
-    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection, style)
+    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection, style, blur)
     return Response(picture, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept"})
 
 
