@@ -1,23 +1,20 @@
 """Serves `/predict/annotated` and `/explain`, which answer a picture with a picture."""
 
-from enum import StrEnum
 from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from app import errors
-from app.emotions import LABELS
 from app.http.accept import Accept
 from app.http.problem_details import responses
 from app.http.query import known_parameters
 from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS, SelectionDep
 from app.routers.uploads import ONE_FILE_BODY, OneFile
+from app.schemas import Label
 from app.vision.drawing import FileFormat, Style
 from app.vision.geometry import Point
 
 router = APIRouter(tags=["pictures"], dependencies=[Depends(known_parameters)])
-
-Label = StrEnum("Label", [(name, name) for name in LABELS])  # type: ignore[misc]
 
 _MEDIA_TYPES: dict[FileFormat, str] = {form: f"image/{form.lower()}" for form in get_args(FileFormat)}
 
