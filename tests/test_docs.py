@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app import live_session
+from app.emotions import LABELS
 from app.errors import ServiceError
 from app.http import server
 from app.main import create_app
@@ -22,6 +23,7 @@ from app.model.card import LICENCE, Card, read_card
 from app.model.classifier import Classifier
 from app.model.use_policy import NOTICE, USE_POLICY
 from app.routers import json_pictures, live, multipart
+from app.schemas import Face
 from app.settings import Settings
 from app.vision import image_guard
 from app.vision.geometry import Box
@@ -130,6 +132,14 @@ def test_the_models_page_says_what_its_card_says() -> None:
     for plot in ("confusion", "calibration", "robustness"):
         with Image.open(path.with_name(f"{plot}.png")) as picture:
             picture.verify()
+
+
+def test_the_fields_of_others_are_compared_with_those_of_a_face() -> None:
+    (section,) = re.findall(r"## If you come from elsewhere\n(.*?)\n## ", API, re.DOTALL)
+    first = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    named = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
+    assert named[-len(LABELS) :] == list(LABELS)
+    assert set(named[: -len(LABELS)]) - {"faces", "no_face"} <= set(Face.model_fields)
 
 
 def test_deployers_find_the_notice_and_the_articles() -> None:

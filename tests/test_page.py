@@ -6,7 +6,10 @@ import json
 import re
 import shlex
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -1112,3 +1115,26 @@ def test_the_description_can_be_read_in_any_light(page: Page, service: str, colo
     page.goto(f"{service}/docs")
     expect(page.locator("html")).to_have_class(re.compile("dark-mode") if colours == "dark" else re.compile("^$"))
     assert trouble == []
+
+
+def test_the_page_of_another_origin_that_readme_api_shows(
+    page: Page, classifier: Classifier, tmp_path: Path, picture: FilePayload, trouble: list[str]
+) -> None:
+    (html,) = re.findall(r"```html\n(.*?)```", (ROOT / "README_API.md").read_text(), re.DOTALL)
+    text = FilePayload(name="text.jpg", mimeType="image/jpeg", buffer=b"text")
+    (tmp_path / "favicon.ico").touch()
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever).start()
+        origin = f"http://127.0.0.1:{pages.server_port}"
+        try:
+            with serving(create_app(Settings(cors_origins=(origin,)), parts(classifier))) as url:
+                (tmp_path / "index.html").write_text(html.replace("http://localhost:8000", url))
+                page.goto(origin)
+                for sent, answer in ((picture, "The face shows happiness."), (text, "The file is not a picture")):
+                    page.get_by_label("Picture").set_input_files(sent)
+                    expect(page.locator("pre")).to_contain_text(answer)
+        finally:
+            pages.shutdown()
+    assert len(trouble) == 1
+    assert "status of 400" in trouble[0]
