@@ -1076,6 +1076,28 @@ def test_page_is_accessible(state: Callable[[Page], None], scheme: Any, page: Pa
     assert [(one["id"], one["help"], [node["html"] for node in one["nodes"]]) for one in found] == []
 
 
+def test_a_wide_window_shows_an_answer_and_a_game_at_a_glance(page: Page, service: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    opened(page, service)
+    expect(shown(page).locator("figure")).to_be_in_viewport(ratio=1)
+    start_camera(page)
+    expect(page.locator("#camera .stream")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Seven faces").click()
+    expect(page.locator(".game li")).to_have_count(len(LABELS))
+    for part in ("#camera figure", "#camera .stream", ".game li:last-child"):
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    figure, first = page.locator("#camera figure").bounding_box(), page.locator(".game li").first.bounding_box()
+    assert figure
+    assert first
+    assert first["x"] > figure["x"] + figure["width"]
+
+
+def test_pictures_that_wait_for_a_key_have_no_number_of_faces(page: Page, service: str) -> None:
+    opened(page, service)
+    _key(page)
+    expect(page.locator("#total p")).to_have_text("1 picture")
+
+
 _MOVING = """
     window.moving = 0;
     const animate = Element.prototype.animate;
