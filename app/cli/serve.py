@@ -17,7 +17,6 @@ from contextlib import suppress
 
 import uvicorn
 from pydantic import ValidationError
-from uvicorn.config import STARTUP_FAILURE
 
 from app.bootstrap import load
 from app.cli.terminal import command_parser
@@ -85,4 +84,4 @@ def main(words: Sequence[str]) -> int:
     server = _Server(config)
     with suppress(KeyboardInterrupt):  # Uvicorn stops gracefully, then raises it again.
         server.run()
-    return 0 if server.started else STARTUP_FAILURE
+    return 0 if server.started else uvicorn.config.STARTUP_FAILURE
