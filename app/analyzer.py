@@ -211,8 +211,15 @@ class Analyzer:
         form: drawing.FileFormat,
         selection: Selection = EVERY_FACE,
         style: drawing.Style | None = None,
+        blur: bool = False,
     ) -> tuple[Prediction, bytes]:
         """Analyze a picture and draw the answer over it.
+
+        Args:
+            source, selection: as for `analyze`.
+            form: of the file.
+            style: as for `draw_faces`.
+            blur: whether every face is made unrecognisable, also beyond the selection's limit.
 
         Returns:
             The prediction, and a file in the requested format, without metadata.
@@ -220,11 +227,13 @@ class Analyzer:
         Raises:
             The errors of `analyze`.
         """
-        prediction, picture = await self.analyze(source, selection)
+        wanted = selection._replace(limit=None) if blur else selection
+        prediction, picture = await self.analyze(source, wanted)
 
         def draw() -> bytes:
-            pixels = picture.rgb(min(drawing.drawing_size(prediction.image)))
-            drawn = drawing.draw_faces(pixels, prediction.image, prediction.faces, style)
+            pixels, faces = picture.rgb(min(drawing.drawing_size(prediction.image))), prediction.faces
+            blurred = faces if blur else ()
+            drawn = drawing.draw_faces(pixels, prediction.image, faces[: selection.limit], style, blurred)
             return drawing.encoded(drawn, form)
 
         return prediction, await self._in_pool(draw)

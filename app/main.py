@@ -73,6 +73,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         title="Facial expression service",
         description=description.TEXT,
         version=__version__,
+        license_info=description.LICENCE,
+        contact=description.CONTACT,
         openapi_tags=description.TAGS,
         generate_unique_id_function=description.operation_id,
         telemetry=OFF if tracing is None else tracing.config,

@@ -1,13 +1,39 @@
 """The service's answers: one set of types for code and JSON."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from app.emotions import EMOTIONS, LABELS
 from app.vision.geometry import Box
 
 Probability = float
+
+
+def _of_each_label(kind: str) -> WithJsonSchema:
+    """Describe an object with a field for each label, of a type of JSON Schema, and no other."""
+    properties = {name: {"type": kind} for name in LABELS}
+    closed = {"required": [*LABELS], "additionalProperties": False}
+    return WithJsonSchema({"type": "object", "properties": properties} | closed)
+
+
+def _known(name: str) -> str:
+    if name not in LABELS:
+        raise ValueError(f"the labels are {', '.join(LABELS)}")
+    return name
+
+
+Label = TypeAliasType(
+    "Label", Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": [*LABELS]})]
+)
+"""One of the seven labels."""
+
+Probabilities = TypeAliasType("Probabilities", Annotated[dict[str, Probability], _of_each_label("number")])
+"""A probability of each label."""
+
+Messages = TypeAliasType("Messages", Annotated[dict[str, str], _of_each_label("string")])
+"""A sentence for each label."""
 
 
 class _Answer(BaseModel):
@@ -49,11 +75,11 @@ class Landmarks(_Answer):
 class Face(_Answer):
     """One face and the expression that it shows."""
 
-    emotion: str = Field(description="The most probable label.", examples=["happy"])
+    emotion: Label = Field(description="The most probable label.", examples=["happy"])
     confidence: Probability = Field(
         description="Its probability, 0 to 1: about the share of people who would choose this label.", examples=[0.93]
     )
-    probabilities: dict[str, Probability] = Field(
+    probabilities: Probabilities = Field(
         description="Probability of each label, with four decimals; they sum to 1 within 0.001.",
         examples=[{name: 0.94 if name == "happy" else 0.01 for name in LABELS}],
     )
@@ -63,7 +89,7 @@ class Face(_Answer):
     )
     face_coordinates: FaceCoordinates
     certain: bool = Field(description="Whether the confidence reaches the threshold in the model's card.")
-    plausible: list[str] = Field(
+    plausible: list[Label] = Field(
         description="The labels that remain plausible, most probable first.", examples=[["happy"]]
     )
     detection: float = Field(description="Confidence that this is a face, 0 to 1.", examples=[0.99])
@@ -157,7 +183,7 @@ class Batch(_Answer):
 
 
 class EmotionDetail(_Answer):
-    name: str
+    name: Label
     display_name: str = Field(description="The label as a word for people.", examples=["Afraid"])
     emoji: str
     description: str
@@ -167,11 +193,11 @@ class EmotionDetail(_Answer):
     recall: float | None = Field(description="Measured share of faces that have this label and are given it, 0 to 1.")
 
 
-class Emotions(_Answer):
+class EmotionList(_Answer):
     """The labels in the order of the model's outputs."""
 
-    emotions: list[str] = Field(examples=[list(LABELS)])
-    emotion_messages: dict[str, str] = Field(examples=[{emotion.name: emotion.message for emotion in EMOTIONS}])
+    emotions: list[Label] = Field(examples=[list(LABELS)])
+    emotion_messages: Messages = Field(examples=[{emotion.name: emotion.message for emotion in EMOTIONS}])
     details: list[EmotionDetail]
 
 

@@ -1,13 +1,18 @@
 """The OpenAPI description: its examples are what the service answers, its names are good ones for generated clients."""
 
 import json
+import re
 from typing import Any
 
+import httpx2
 import pytest
 
+from app.emotions import LABELS
 from app.http.description import EXAMPLES
 from app.main import create_app
+from app.routers.predict import MOST_FACES
 from bench.examples import SAMPLES, examples, samples
+from tests.helpers import ROOT
 
 DESCRIPTION = create_app().openapi()
 OPERATIONS: list[tuple[str, dict[str, Any]]] = [
@@ -72,13 +77,53 @@ def test_operations_have_names_and_errors() -> None:
     assert "HTTPValidationError" not in json.dumps(DESCRIPTION)
 
 
-def test_one_body_is_described_and_the_others_are_named() -> None:
+def test_every_kind_of_body_is_described() -> None:
     bodies = {path: operation["requestBody"] for path, operation in OPERATIONS if "requestBody" in operation}
     assert set(bodies) == {"/predict", "/predict/batch", "/predict/annotated", "/explain"}
     for path, body in bodies.items():
-        assert list(body["content"]) == ["multipart/form-data"]
-        assert "JSON" in body["description"]
-        assert ("Content-Type" in body["description"]) == (path != "/predict/batch")
+        several = path == "/predict/batch"
+        kinds = ["multipart/form-data", "application/json", *([] if several else ["application/octet-stream"])]
+        assert list(body["content"]) == kinds
+        form, text, *_ = (content["schema"] for content in body["content"].values())
+        assert (form["required"], text["required"]) == ((["files"], ["images"]) if several else (["file"], ["image"]))
+        assert ("Content-Type" in body["description"]) == (not several)
+
+
+def test_labels_are_enumerated_and_probabilities_are_named() -> None:
+    schemas = DESCRIPTION["components"]["schemas"]
+    label, probabilities = ({"$ref": f"#/components/schemas/{name}"} for name in ("Label", "Probabilities"))
+    assert schemas["Label"] == {"type": "string", "enum": list(LABELS)}
+    assert schemas["Probabilities"]["required"] == list(schemas["Probabilities"]["properties"]) == list(LABELS)
+    assert {kind["type"] for kind in schemas["Probabilities"]["properties"].values()} == {"number"}
+    for name in ("Face", "Prediction", "FilePrediction"):
+        fields = schemas[name]["properties"]
+        assert fields["emotion"].items() >= label.items()
+        assert fields["plausible"]["items"] == label
+        assert fields["probabilities"].items() >= probabilities.items()
+
+
+def test_parameters_have_one_type_and_the_number_of_faces_has_a_default() -> None:
+    for path, operation in OPERATIONS:
+        for parameter in operation.get("parameters", []):
+            assert {"type", "$ref"} & set(parameter["schema"]), (path, parameter["name"])
+            if parameter["name"] == "limit":
+                assert (parameter["schema"]["type"], parameter["schema"]["default"]) == ("integer", MOST_FACES)
+
+
+def test_the_description_names_its_licence_and_whom_to_ask() -> None:
+    assert DESCRIPTION["info"]["license"]["identifier"] == "MIT"
+    (holder,) = re.findall(r"Copyright \(c\) \d+ (.*)", (ROOT / "LICENSE").read_text())
+    assert DESCRIPTION["info"]["contact"]["name"] == holder
+
+
+def test_the_description_is_served_compressed(service: str) -> None:
+    packed = httpx2.get(f"{service}/openapi.json", headers={"Accept-Encoding": "gzip"})
+    plain = httpx2.get(f"{service}/openapi.json", headers={"Accept-Encoding": "identity"})
+    assert packed.json() == plain.json() == DESCRIPTION
+    assert packed.headers["content-encoding"] == "gzip"
+    assert 5 * int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
 
 
 def test_errors_have_one_type() -> None:

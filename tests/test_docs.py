@@ -2,10 +2,10 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app import live_session
+from app.emotions import LABELS
 from app.errors import ServiceError
 from app.http import server
 from app.main import create_app
@@ -22,7 +23,8 @@ from app.model.card import LICENCE, Card, read_card
 from app.model.classifier import Classifier
 from app.model.use_policy import NOTICE, USE_POLICY
 from app.routers import json_pictures, live, multipart
-from app.settings import Settings
+from app.schemas import Face
+from app.settings import MOST_PIXELS, Settings
 from app.vision import image_guard
 from app.vision.geometry import Box
 from app.vision.preprocess import enlarge, face_detail, model_input
@@ -54,17 +56,20 @@ def test_every_error_code_is_described(error: type[ServiceError]) -> None:
     assert re.search(rf"^\| {error.status} \| `{error.code}` \|", API, re.MULTILINE)
 
 
-def test_the_python_example_runs(
-    service: str, portrait: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_python_example_runs(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "portrait.jpg").write_bytes(portrait)
-    monkeypatch.chdir(tmp_path)
+    program = compile(example.replace("http://localhost:8000", service), "README.md", "exec")
     lines: list[str] = []
-    names: dict[str, Any] = {"print": lambda *words: lines.append(" ".join(map(str, words)))}
-    exec(compile(example.replace("http://localhost:8000", service), "README.md", "exec"), names)  # noqa: S102
-    assert lines
+    monkeypatch.chdir(ROOT)
+    exec(program, {"print": lambda *words: lines.append(" ".join(map(str, words)))})  # noqa: S102
+    assert len(lines) == 1
     assert lines[0].startswith("happy")
+    nobody = tmp_path / "app" / "static" / "samples" / "astronaut.jpg"
+    nobody.parent.mkdir(parents=True)
+    shutil.copy(nobody.relative_to(tmp_path).with_name("cat.jpg"), nobody)
+    monkeypatch.chdir(tmp_path)
+    exec(program, {"print": lines.append})  # noqa: S102
+    assert len(lines) == 1
 
 
 def test_the_answer_that_is_shown_is_the_services() -> None:
@@ -130,6 +135,21 @@ def test_the_models_page_says_what_its_card_says() -> None:
     for plot in ("confusion", "calibration", "robustness"):
         with Image.open(path.with_name(f"{plot}.png")) as picture:
             picture.verify()
+
+
+def test_the_fields_of_others_are_compared_with_those_of_a_face() -> None:
+    (section,) = re.findall(r"## If you come from elsewhere\n(.*?)\n## ", API, re.DOTALL)
+    first = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    named = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
+    assert named[-len(LABELS) :] == list(LABELS)
+    assert set(named[: -len(LABELS)]) - {"faces", "no_face"} <= set(Face.model_fields)
+
+
+def test_the_readme_has_the_defaults_of_the_limits() -> None:
+    (paragraph,) = [part for part in README.split("\n\n") if part.startswith("Pictures are ")]
+    default = {name: field.default for name, field in Settings.model_fields.items()}
+    assert f"{default['max_file_bytes'] // 2**20} MB and {MOST_PIXELS // 10**6} megapixels" in paragraph
+    assert f"{default['max_files']} to a batch. {default['max_in_flight']} are in flight" in paragraph
 
 
 def test_deployers_find_the_notice_and_the_articles() -> None:

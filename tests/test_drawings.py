@@ -82,6 +82,36 @@ def test_the_drawing_has_the_faces_of_the_answer(
         assert len(pixels_of(colour, bottom)) == box["width"]
 
 
+@pytest.mark.parametrize("query", [{}, {"style": "boxes"}, {"limit": 1}])
+def test_every_face_is_blurred_and_nothing_else(
+    http: httpx2.Client, astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8], query: dict[str, Any]
+) -> None:
+    data = encoded(group(astronaut, hopper))
+    boxes = [face["face_coordinates"] for face in predict(http, data)["faces"]]
+    plain, blurred = (
+        http.post("/predict/annotated", params=query | blur, content=data, headers={"Accept": "image/png"})
+        for blur in ({}, {"blur": True})
+    )
+    nobody = http.post("/predict", params={"no_face": "ok"}, content=blurred.content)
+    assert nobody.json() == {"faces": []}
+    differs = (np.asarray(opened(plain)) != np.asarray(opened(blurred))).any(axis=2)
+    for box in boxes:
+        left, right = box["x"] - box["width"] // 2, box["x"] + 3 * box["width"] // 2
+        top, bottom = box["y"] - box["height"] // 2, box["y"] + 3 * box["height"] // 2
+        part = differs[top:bottom, left:right]
+        assert part.mean() > 0.4
+        part[:] = False
+    assert len(boxes) == 2
+    assert not differs.any()
+
+
+def test_a_blurred_picture_comes_as_a_jpeg_too(http: httpx2.Client, portrait: bytes) -> None:
+    blurred = http.post("/predict/annotated", params={"blur": True}, content=portrait)
+    assert opened(blurred).format == "JPEG"
+    check_problem(http.post("/predict", content=blurred.content), 400, "no_face")
+    check_problem(http.post("/predict/annotated", params={"blur": "much"}, content=portrait), 422, "invalid_request")
+
+
 def test_the_drawing_is_upright_and_has_no_metadata(http: httpx2.Client, astronaut: NDArray[np.uint8]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -6,9 +6,13 @@ import json
 import re
 import shlex
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -143,6 +147,19 @@ def copied(page: Page, kind: str) -> str:
     expect(panel.get_by_role("button", name="Copied")).to_be_visible()
     text: str = page.evaluate("navigator.clipboard.readText()")
     return text
+
+
+@cache
+def swaying_video() -> FilePayload:
+    """Four seconds of a face that sways."""
+    frames = list(swaying(40))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "swaying.webm"
+        video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 10, frames[0].shape[1::-1])
+        for frame in frames:
+            video.write(frame)
+        video.release()
+        return FilePayload(name=path.name, mimeType="video/webm", buffer=path.read_bytes())
 
 
 def start_camera(page: Page) -> None:
@@ -306,6 +323,21 @@ def test_page_says_when_it_is_not_sure(page: Page, service: str, picture: FilePa
     expect(own(page).locator(".pills span")).to_contain_text("Sad")
 
 
+_EVERY_FACE_IS_SEEN = """count => {
+    const picture = document.querySelector("article:not(.sample)");
+    const places = selector => [...picture.querySelectorAll(selector)]
+        .filter(element => element.checkVisibility({ visibilityProperty: true }))
+        .map(element => element.getBoundingClientRect());
+    const shared = (first, second) =>
+        Math.max(0, Math.min(first.right, second.right) - Math.max(first.left, second.left)) *
+        Math.max(0, Math.min(first.bottom, second.bottom) - Math.max(first.top, second.top));
+    const [boxes, labels] = [places(".boxes rect"), places(".pills span")];
+    const hidden = box => labels.reduce((sum, label) => sum + shared(label, box), 0) / (box.width * box.height);
+    return picture.querySelector("img").complete && boxes.length === count && boxes.every(box => hidden(box) <= 0.25);
+}"""
+"""Whether all faces have their boxes, and no label hides more than a quarter of one, once the picture has its size."""
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("count", [6, 14, 80])
 def test_page_shows_a_group(count: int, width: int, page: Page, service: str, trouble: list[str]) -> None:
@@ -316,11 +348,7 @@ def test_page_shows_a_group(count: int, width: int, page: Page, service: str, tr
     tiles = own(page).locator(".tile")
     expect(tiles).to_have_count(count)
     assert own(page).locator(".tile .number").all_text_contents() == [str(number + 1) for number in range(count)]
-    boxes = [box for one in own(page).locator(".boxes rect").all() if (box := one.bounding_box())]
-    assert len(boxes) == count
-    pills = [one.bounding_box() for one in own(page).locator(".pills span").all() if one.is_visible()]
-    for box in boxes:
-        assert sum(_shared(pill, box) for pill in pills) <= 0.25 * box["width"] * box["height"], "a face is hidden"
+    page.wait_for_function(_EVERY_FACE_IS_SEEN, arg=count)
     tiles.nth(3).hover()
     expect(own(page).locator(".boxes .lit")).to_have_count(1)
     expect(own(page).locator(".boxes rect").nth(3)).to_have_class(re.compile("lit"))
@@ -351,13 +379,6 @@ def test_a_crowd_is_summed_up_and_filtered(page: Page, service: str) -> None:
     expect(own(page).locator(".boxes rect:not(.out)")).to_have_count(numbers[-1])
     buttons.last.click()
     expect(own(page).locator(".tile:visible")).to_have_count(80)
-
-
-def _shared(one: Any, other: Any) -> float:
-    """Area of what two boxes share."""
-    across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
-    down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
-    return float(max(across, 0) * max(down, 0))
 
 
 def test_page_takes_thirty_pictures(page: Page, service: str, portrait: bytes, trouble: list[str]) -> None:
@@ -838,16 +859,9 @@ def test_the_seven_faces_are_collected_and_saved(page: Page, service: str, troub
     assert trouble == []
 
 
-def test_a_video_is_played_and_answered(page: Page, service: str, tmp_path: Path, trouble: list[str]) -> None:
-    path = tmp_path / "swaying.webm"
-    frames = list(swaying(40))
-    height, width = frames[0].shape[:2]
-    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 10, (width, height))
-    for frame in frames:
-        video.write(frame)
-    video.release()
+def test_a_video_is_played_and_answered(page: Page, service: str, trouble: list[str]) -> None:
     opened(page, service)
-    page.get_by_label("Choose pictures").set_input_files(path)
+    choose(page, swaying_video())
     expect(page.locator("#clip .boxes rect")).to_be_visible()
     expect(page.locator("#clip .pills span")).to_have_text(re.compile("^Happy"))
     page.wait_for_function("() => document.querySelector('#clip video').ended")
@@ -1037,12 +1051,17 @@ def _game(page: Page) -> None:
     expect(page.locator(".game .filled")).to_have_count(1)
 
 
+def _video(page: Page) -> None:
+    choose(page, swaying_video())
+    expect(page.locator("#clip .boxes rect")).to_be_visible()
+
+
 def _card(page: Page) -> None:
     page.get_by_role("link", name="How good").click()
     expect(page.locator("#calibration circle").first).to_be_visible()
 
 
-_STATES = [_example, _doubt, _crowd, _group, _refused, _nobody, _key, _notice, _live, _game, _card]
+_STATES = [_example, _doubt, _crowd, _group, _refused, _nobody, _key, _notice, _live, _game, _video, _card]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -1055,6 +1074,54 @@ def test_page_is_accessible(state: Callable[[Page], None], scheme: Any, page: Pa
     found = Axe().run(page).response["violations"]
 
     assert [(one["id"], one["help"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+
+def test_a_wide_window_shows_an_answer_and_a_game_at_a_glance(page: Page, service: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    opened(page, service)
+    expect(shown(page).locator("figure")).to_be_in_viewport(ratio=1)
+    start_camera(page)
+    expect(page.locator("#camera .stream")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Seven faces").click()
+    expect(page.locator(".game li")).to_have_count(len(LABELS))
+    for part in ("#camera figure", "#camera .stream", ".game li:last-child"):
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    figure, first = page.locator("#camera figure").bounding_box(), page.locator(".game li").first.bounding_box()
+    assert figure
+    assert first
+    assert first["x"] > figure["x"] + figure["width"]
+
+
+def test_pictures_that_wait_for_a_key_have_no_number_of_faces(page: Page, service: str) -> None:
+    opened(page, service)
+    _key(page)
+    expect(page.locator("#total p")).to_have_text("1 picture")
+
+
+_MOVING = """
+    window.moving = 0;
+    const animate = Element.prototype.animate;
+    Element.prototype.animate = function (...how) {
+        const animation = animate.apply(this, how);
+        if (animation.effect.getTiming().duration) window.moving += 1;
+        return animation;
+    };
+    for (const kind of ["transitionrun", "animationstart"]) addEventListener(kind, () => (window.moving += 1), true);
+"""
+"""Counts what moves on the page by itself, other than a video."""
+
+
+@pytest.mark.parametrize(("wish", "moves"), [("reduce", False), ("no-preference", True)])
+def test_nothing_moves_for_who_wishes_so(wish: Any, moves: bool, page: Page, service: str) -> None:
+    page.emulate_media(reduced_motion=wish)
+    page.add_init_script(_MOVING)
+    opened(page, service)
+    _crowd(page)
+    shown(page).locator(".boxes rect").nth(5).click()
+    expect(shown(page).locator(".tile").nth(5).get_by_role("button")).to_have_attribute("aria-expanded", "true")
+    _live(page)
+
+    assert bool(page.evaluate("window.moving")) == moves
 
 
 @pytest.mark.parametrize("width", [320, 768, 1600])
@@ -1112,3 +1179,26 @@ def test_the_description_can_be_read_in_any_light(page: Page, service: str, colo
     page.goto(f"{service}/docs")
     expect(page.locator("html")).to_have_class(re.compile("dark-mode") if colours == "dark" else re.compile("^$"))
     assert trouble == []
+
+
+def test_the_page_of_another_origin_that_readme_api_shows(
+    page: Page, classifier: Classifier, tmp_path: Path, picture: FilePayload, trouble: list[str]
+) -> None:
+    (html,) = re.findall(r"```html\n(.*?)```", (ROOT / "README_API.md").read_text(), re.DOTALL)
+    text = FilePayload(name="text.jpg", mimeType="image/jpeg", buffer=b"text")
+    (tmp_path / "favicon.ico").touch()
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever).start()
+        origin = f"http://127.0.0.1:{pages.server_port}"
+        try:
+            with serving(create_app(Settings(cors_origins=(origin,)), parts(classifier))) as url:
+                (tmp_path / "index.html").write_text(html.replace("http://localhost:8000", url))
+                page.goto(origin)
+                for sent, answer in ((picture, "The face shows happiness."), (text, "The file is not a picture")):
+                    page.get_by_label("Picture").set_input_files(sent)
+                    expect(page.locator("pre")).to_contain_text(answer)
+        finally:
+            pages.shutdown()
+    assert len(trouble) == 1
+    assert "status of 400" in trouble[0]

@@ -34,6 +34,8 @@ NOT_RUN = {
     "from pathlib import Path\n\nfrom facial_expression_service_client": "`test_clients.py` does the same",
     "scripts/": "changes the environment, serves until it is stopped, or is this test run",
     "EMOTION_API_KEYS=$(printf": "serves until it is stopped; `test_access.py` does the same",
+    "EMOTION_CORS_ORIGINS=": "serves until it is stopped; `test_page.py` does the same",
+    "python -m http.server": "serves until it is stopped; `test_page.py` does the same",
     "python -m training.smoke": "`test_training.py` does the same",
     "expressions bulk 'archives/": "`test_bulk.py` does the same",
     "tensorboard": "serves until it is stopped",

@@ -476,3 +476,21 @@ def test_it_starts_with_uvicorn_too() -> None:
     finally:
         process.terminate()
         assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("host", "name"), [("0.0.0.0", "localhost"), ("127.0.0.2", "127.0.0.2")])
+def test_the_last_line_of_a_start_names_the_page_and_the_docs(host: str, name: str, tmp_path: Path) -> None:
+    address, log = f"http://{name}:{(port := free_port())}", tmp_path / "log"
+    command = [sys.executable, "-m", "app", "--host", host, "--port", str(port)]
+    with log.open("w") as out:
+        environment = {**os.environ, "EMOTION_ENGINE": "litert"}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=out, stdout=subprocess.DEVNULL)
+    try:
+        wait_until_ready(address, process)
+        last = log.read_text().splitlines()[-1]
+        assert last.endswith(f"The page is at {address} and the docs at {address}/docs.")
+        for place in re.findall(r"http://\S+[^.\s]", last):
+            assert httpx2.get(place, headers={"Accept": "text/html"}).headers["content-type"].startswith("text/html")
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) == 0

@@ -8,9 +8,12 @@ Every other setting is an environment variable; README_API.md lists them.
 """
 
 import argparse
+import logging
 import signal
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvicorn
 from pydantic import ValidationError
@@ -22,6 +25,20 @@ from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
 from app.live_session import MAX_FRAME_BYTES
 from app.main import create_app
 from app.settings import Settings, cannot, processes_wanted
+
+_EVERYWHERE = ("", "0.0.0.0", "127.0.0.1", "::1")
+"""Hosts that a browser on this machine finds at localhost."""
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say last where the page and the docs are."""
+        await super().startup(sockets)
+        if self.started:
+            host = self.config.host
+            name = "localhost" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
+            address = f"http://{name}:{self.config.port}"
+            logging.getLogger("uvicorn.error").info("The page is at %s and the docs at %s/docs.", address, address)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,7 +66,7 @@ def main(words: Sequence[str]) -> int:
         sys.exit(cannot("start", error))
     except KeyboardInterrupt:
         return 130
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host="" if settings.host == "::" else settings.host,  # asyncio takes `::` for IPv6 alone, "" for both families.
         port=settings.port,
@@ -64,4 +81,7 @@ def main(words: Sequence[str]) -> int:
         access_log=False,  # Every request has its line already.
         server_header=False,
     )
-    return 0
+    server = _Server(config)
+    with suppress(KeyboardInterrupt):  # Uvicorn stops gracefully, then raises it again.
+        server.run()
+    return 0 if server.started else uvicorn.config.STARTUP_FAILURE

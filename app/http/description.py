@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
 from app.http.problem_details import SCHEMAS
 from app.schemas import Problem
@@ -30,6 +32,10 @@ and answers each frame with JSON: `{"frame": 1, "passed": 0, "faces": [...]}`.
 
 [Demo page](.) · [Swagger UI](docs) · [Redoc](redoc)"""
 
+LICENCE = {"name": "MIT License", "identifier": "MIT"}
+
+CONTACT = {"name": "The facial-expression service's authors"}
+
 _UNUSED = ("HTTPValidationError", "ValidationError")
 
 
@@ -39,7 +45,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Make `app` complete its description when it is first asked for."""
+    """Make `app` complete its description when it is first asked for, and serve it compressed."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -48,6 +54,8 @@ def install(app: FastAPI) -> None:
         return plain()
 
     app.openapi = openapi  # type: ignore[method-assign]
+    (route,) = (route for route in app.routes if isinstance(route, Route) and route.path == app.openapi_url)
+    route.app = GZipMiddleware(route.app)
 
 
 def _complete(description: dict[str, Any]) -> None:
@@ -58,8 +66,18 @@ def _complete(description: dict[str, Any]) -> None:
             responses["200"]["content"]["application/json"]["example"] = example
         if "HTTPValidationError" in str(responses.get("422")):
             del responses["422"]  # Errors are problem documents, and these operations have nothing to validate.
+        for parameter in operation.get("parameters", []):
+            _without_null(parameter["schema"])
     schemas = description["components"]["schemas"]
     for name in _UNUSED:
         schemas.pop(name, None)
     problem = Problem.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
     schemas |= problem.pop("$defs") | {"Problem": problem}
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """Describe a parameter that may be left out by its own type alone: a query has no null."""
+    if kinds := [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]:
+        del schema["anyOf"]
+        (kind,) = kinds
+        schema |= kind

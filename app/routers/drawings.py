@@ -1,23 +1,20 @@
 """Serves `/predict/annotated` and `/explain`, which answer a picture with a picture."""
 
-from enum import StrEnum
 from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from app import errors
-from app.emotions import LABELS
 from app.http.accept import Accept
 from app.http.problem_details import responses
 from app.http.query import known_parameters
 from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS, SelectionDep
 from app.routers.uploads import ONE_FILE_BODY, OneFile
+from app.schemas import Label
 from app.vision.drawing import FileFormat, Style
 from app.vision.geometry import Point
 
 router = APIRouter(tags=["pictures"], dependencies=[Depends(known_parameters)])
-
-Label = StrEnum("Label", [(name, name) for name in LABELS])  # type: ignore[misc]
 
 _MEDIA_TYPES: dict[FileFormat, str] = {form: f"image/{form.lower()}" for form in get_args(FileFormat)}
 
@@ -64,12 +61,15 @@ async def predict_annotated(
     style: Annotated[
         Style | None, Query(description="Boxes and labels alone, or bars too; bars for up to three faces by default.")
     ] = None,
+    blur: Annotated[
+        bool, Query(description="Make every face found unrecognisable, also those beyond `limit`.")
+    ] = False,
 ) -> Response:
     """Answer one picture as `/predict` does, with the answer drawn over the picture.
 
     The answer is a JPEG, or a PNG if `Accept` prefers it. It carries no metadata of the upload.
     """
-    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection, style)
+    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection, style, blur)
     return Response(picture, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept"})
 
 

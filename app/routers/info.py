@@ -17,7 +17,7 @@ from app.http.metrics import CONTENT_TYPE
 from app.http.problem_details import responses
 from app.model.card import Card
 from app.routers.dependencies import AnalyzerDep, BackendDep, MetricsDep
-from app.schemas import Alive, EmotionDetail, Emotions, Health, ModelName, Ready, Service
+from app.schemas import Alive, EmotionDetail, EmotionList, Health, ModelName, Ready, Service
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 
@@ -97,11 +97,11 @@ async def readyz(analyzer: AnalyzerDep, backend: BackendDep) -> Ready:
 
 
 @router.get("/emotions", summary="The seven labels")
-async def emotions(backend: BackendDep) -> Emotions:
+async def emotions(backend: BackendDep) -> EmotionList:
     """The seven labels in the order of the model's outputs, with how well the model tells each."""
     evaluation = backend.card.evaluation
     figures = evaluation["PublicTest"].labels if "PublicTest" in evaluation else {}
-    return Emotions(
+    return EmotionList(
         emotions=list(LABELS),
         emotion_messages={emotion.name: emotion.message for emotion in EMOTIONS},
         details=[

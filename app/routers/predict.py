@@ -33,8 +33,12 @@ PICTURE_ERRORS = (
 )
 
 
+MOST_FACES = 10_000
+"""Most faces of an answer that asks for no number: more than a picture has."""
+
+
 async def _selection(
-    limit: Annotated[int | None, Query(ge=1, description="Most faces, the largest; all by default.")] = None,
+    limit: Annotated[int, Query(ge=1, description="Most faces, the largest.")] = MOST_FACES,
     min_detection: Annotated[
         float, Query(ge=0, le=1, description="Least `detection` of a face.")
     ] = EVERY_FACE.min_detection,

@@ -28,7 +28,7 @@ from app.settings import Settings
 
 Result = TypeVar("Result")
 
-FORM, JSON = "multipart/form-data", "application/json"
+FORM, JSON, BYTES = "multipart/form-data", "application/json", "application/octet-stream"
 
 JSON_COST = 2
 """Memory that a JSON body takes, in bytes per byte: the body, and the pictures in it once they are decoded."""
@@ -134,26 +134,35 @@ def _admitted(
 OneFile = Annotated[Upload, Depends(_admitted(_read_one), scope="function")]
 ManyFiles = Annotated[Upload, Depends(_admitted(_read_many), scope="function")]
 
-_FILE = {"type": "string", "format": "binary"}
+_FILE = {"type": "string", "format": "binary", "description": "The picture."}
+_TEXT = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "description": "The picture, in base64.",
+}
 
 
-def _form(field: str, schema: dict[str, Any], words: str) -> dict[str, Any]:
-    """The one body that is described: generators of clients stumble over a choice, so `words` name the others."""
-    form = {"type": "object", "required": [field], "properties": {field: schema}}
-    content = {"multipart/form-data": {"schema": form}}
+def _body_of(words: str, kinds: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    content = {media_type: {"schema": schema} for media_type, schema in kinds.items()}
     return {"requestBody": {"required": True, "description": words, "content": content}}
 
 
-ONE_FILE_BODY = _form(
-    "file",
-    {**_FILE, "description": "The picture."},
-    "A form with the picture. The bytes of the picture alone are taken too, with any other `Content-Type` such as "
-    '`image/jpeg`, and so is JSON: `{"image": "<base64>"}`.',
+def _with(field: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": [field], "properties": {field: schema}}
+
+
+def _several(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": schema}
+
+
+ONE_FILE_BODY = _body_of(
+    "A form with the picture, JSON with it in base64, or its bytes alone, with any other `Content-Type` such as "
+    "`image/jpeg`.",
+    {FORM: _with("file", _FILE), JSON: _with("image", _TEXT), BYTES: _FILE},
 )
-MANY_FILES_BODY = _form(
-    "files",
-    {"type": "array", "items": _FILE, "minItems": 1, "description": "The pictures."},
-    'A form with the pictures. JSON is taken too: `{"images": ["<base64>", ...]}`.',
+MANY_FILES_BODY = _body_of(
+    "A form with the pictures, or JSON with them in base64.",
+    {FORM: _with("files", _several(_FILE)), JSON: _with("images", _several(_TEXT))},
 )
 
 

@@ -28,7 +28,8 @@ export class Total {
     }
     if (!pictures.length) return void (part(this.#root, "p").textContent = EXAMPLES);
     const faces = pictures.flatMap(({ prediction }) => prediction?.faces ?? []);
-    part(this.#root, "p").textContent = `${counted(pictures.length, "picture")}, ${counted(faces.length, "face")}`;
+    const waits = pictures.every(({ prediction }) => !prediction);
+    part(this.#root, "p").textContent = `${counted(pictures.length, "picture")}${waits ? "" : `, ${counted(faces.length, "face")}`}`;
     const share = (/** @type {string} */ name) => faces.filter(({ emotion }) => emotion === name).length / faces.length;
     mix(part(this.#root, ".mix"), faces.length ? [...labels.keys()].map((name) => [name, share(name)]) : [], labels);
   }

@@ -14,7 +14,7 @@ export const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}
 export const word = (emotions, name) => emotions.get(name)?.display_name ?? name;
 
 /** @param {Emotions} emotions @param {string} name */
-export const colour = (emotions, name) => emotions.get(name)?.colour ?? "var(--line)";
+export const colour = (emotions, name) => emotions.get(name)?.colour ?? "var(--unsure)";
 
 /** The labels to name for a face: one, or two where it is not certain. @param {Face} face */
 const named = ({ certain, emotion, plausible }) => (certain || plausible.length < 2 ? [emotion] : plausible.slice(0, 2));

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from app.emotions import EMOTIONS
 from app.schemas import Face, ImageSize
+from app.vision.blur import blur_faces
 from app.vision.geometry import Box
 from app.vision.percent import percent
 
@@ -95,7 +96,13 @@ def drawing_size(size: ImageSize) -> tuple[int, int]:
     return max(1, round(size.width * factor)), max(1, round(size.height * factor))
 
 
-def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face], style: Style | None = None) -> Image.Image:
+def draw_faces(
+    pixels: Pixels,
+    size: ImageSize,
+    faces: Sequence[Face],
+    style: Style | None = None,
+    blurred: Sequence[Face] = (),
+) -> Image.Image:
     """Draw the faces of a picture over it: box and label, and with the style `bars` a bar for each probability.
 
     A label covers no other label and no other face, and at most `HIDDEN` of its own; a face without such a place has
@@ -107,12 +114,15 @@ def draw_faces(pixels: Pixels, size: ImageSize, faces: Sequence[Face], style: St
         size: size of the upright picture; the coordinates of the faces are in its pixels.
         faces: largest first.
         style: `bars` for at most `MOST_WITH_BARS` faces and `boxes` for more when None.
+        blurred: faces that are made unrecognisable, whether they are drawn or not.
 
     Returns:
         RGB of `drawing_size(size)`, or wider if there is a margin.
     """
     width, height = drawing_size(size)
-    picture = _resized(pixels, width, height)
+    pixels = _resized(pixels, width, height)
+    blur_faces(pixels, [_scaled(face, size, (width, height)) for face in blurred])
+    picture = Image.fromarray(pixels)
     bars = (style or ("bars" if len(faces) <= MOST_WITH_BARS else "boxes")) == "bars"
     plans = _planned(faces, size, (width, height), bars)
     if bars and len(plans) == 1 and plans[0].panel is None:
@@ -149,7 +159,7 @@ def draw_heat(pixels: Pixels, heat: NDArray[np.float32], side: int = HEAT_SIDE) 
     fine = cv2.resize(heat, (side, side), interpolation=cv2.INTER_CUBIC)
     share = np.asarray(fine / max(float(np.abs(fine).max()), 1e-6), np.float32)
     picture = Image.new("RGB", (side, side + SCALE_HEIGHT), _INK)
-    face = ImageEnhance.Color(_resized(pixels, side, side)).enhance(_HEAT_COLOUR)
+    face = ImageEnhance.Color(Image.fromarray(_resized(pixels, side, side))).enhance(_HEAT_COLOUR)
     picture.paste(_tinted(np.asarray(face), share))
     text = SCALE_HEIGHT // 3
     bar = np.full((text // 2, side - 2 * text, 3), _SCALE_GREY, np.uint8)
@@ -183,17 +193,23 @@ def font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def _resized(pixels: Pixels, width: int, height: int) -> Image.Image:
+def _resized(pixels: Pixels, width: int, height: int) -> Pixels:
+    """A copy of uint8 [h, w, 3] at another size."""
     shrinks = width * height < pixels.shape[0] * pixels.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return Image.fromarray(cv2.resize(pixels, (width, height), interpolation=interpolation))
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
+
+
+def _scaled(face: Face, size: ImageSize, bounds: tuple[int, int]) -> Box:
+    """The box of a face in a drawing of `bounds`, width and height, of a picture of `size`."""
+    return face.face_coordinates.box.scaled(bounds[0] / size.width, bounds[1] / size.height)
 
 
 def _planned(faces: Sequence[Face], size: ImageSize, bounds: tuple[int, int], bars: bool) -> list[_Plan]:
     short = min(bounds)
     plans: list[_Plan] = []
     for face in faces:
-        box = face.face_coordinates.box.scaled(bounds[0] / size.width, bounds[1] / size.height)
+        box = _scaled(face, size, bounds)
         least = max(short * _TEXT_PER_SIDE_LEAST, _TEXT_LEAST)
         most = max(short * _TEXT_PER_SIDE_MOST, _TEXT_LEAST)
         text = round(min(max(box.width * _TEXT_PER_BOX, least), most))
