@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from skimage import data, img_as_ubyte
+from skimage import data
+from skimage.util import img_as_ubyte
 
 from app.vision.decoder import Limits, PixelPicture
 from app.vision.detector import SEARCH_SIDE, FaceDetector, FoundFace

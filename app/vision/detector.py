@@ -101,6 +101,9 @@ FRAME = 1.07
 LIFT = 0.06
 """Height of the FER-2013 frame's centre above BlazeFace's, as a share of BlazeFace's side."""
 
+SMALLEST_OF_HAAR = 0.1
+"""Smallest face that the cascade finds alone, as a share of the short side."""
+
 LONGEST = 8192
 """Longest side that is searched, in pixels; a longer picture is reduced."""
 
@@ -147,9 +150,13 @@ class Evidence(NamedTuple):
     def confidence(self) -> float:
         """Confidence that it is a face, 0 to 1."""
         weights = CLOSELY if self.closer else AT_ONCE
+        return 1 / (1 + math.exp(-weights.bias - weights.score * self.log_odds - weights.seen * self.seen))
+
+    @property
+    def log_odds(self) -> float:
+        """Mean log odds of all looks."""
         log_odds = [math.log(score / (1 - score)) for score in (self.score, *self.closer)]
-        mean = sum(log_odds) / len(log_odds)
-        return 1 / (1 + math.exp(-weights.bias - weights.score * mean - weights.seen * self.seen))
+        return sum(log_odds) / len(log_odds)
 
 
 class Candidate(NamedTuple):
@@ -160,14 +167,14 @@ class Candidate(NamedTuple):
         square: the face as FER-2013 frames it, not yet clipped and rounded.
         confidence: confidence that it is a face, 0 to 1.
         evidence: what the confidence is made of.
-        tilt: rotation against the view in which it was found, in degrees, clockwise, -180 to 180.
+        turn: rotation of the view in which it was found, in degrees, clockwise.
     """
 
     proposal: Proposal
     square: Square
     confidence: float
     evidence: Evidence
-    tilt: float
+    turn: float
 
     @property
     def sure(self) -> bool:
@@ -177,7 +184,9 @@ class Candidate(NamedTuple):
     @property
     def doubtful(self) -> bool:
         """Whether the face needs a closer look and did not have one."""
-        return self.confidence >= DOUBT and not self.evidence.closer and not (self.sure and abs(self.tilt) <= UPRIGHT)
+        if self.confidence < DOUBT or self.evidence.closer:
+            return False
+        return not self.sure or abs(_between(self.proposal.roll, self.turn)) > UPRIGHT
 
 
 class FaceDetector:
@@ -198,6 +207,18 @@ class FaceDetector:
     def loaded(self) -> bool:
         """Whether the cascade can be used."""
         return self._haar.loaded
+
+    @property
+    def smallest(self) -> float:
+        """Smallest face that is found, as a share of the picture's short side."""
+        return self._smallest if self._blazeface else max(self._smallest, SMALLEST_OF_HAAR)
+
+    def candidates(self, colours: Pixels) -> list[Candidate]:
+        """Possible faces of a picture, uint8 [H, W, 3] RGB, with the evidence of each; none without BlazeFace."""
+        if self._blazeface is None:
+            return []
+        grey = np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
+        return _Search(colours, grey, self._haar, self._blazeface).candidates()
 
     def find(
         self,
@@ -246,8 +267,8 @@ class FaceDetector:
     def _searched(self, colours: Pixels, grey: Pixels) -> list[_Face]:
         if self._blazeface is None:
             return [_Face(one.square, one.confidence, None, ()) for one in self._haar.find(grey)]
-        search = _Search(colours, grey, self._haar, self._blazeface)
-        return [_Face(one.square, one.confidence, one.proposal.roll, one.proposal.landmarks) for one in search.faces()]
+        candidates = _Search(colours, grey, self._haar, self._blazeface).candidates()
+        return [_Face(one.square, one.confidence, one.proposal.roll, one.proposal.landmarks) for one in candidates]
 
 
 class _Search:
@@ -260,7 +281,7 @@ class _Search:
         self._blazeface = blazeface
         self._found: list[Candidate] = []
 
-    def faces(self) -> list[Candidate]:
+    def candidates(self) -> list[Candidate]:
         """Possible faces, highest confidence first. Each further search runs only if the results so far call for it."""
         height, width = self._grey.shape
         whole = Square(width / 2, height / 2, max(width, height))
@@ -320,7 +341,7 @@ class _Search:
         seen = window is not None and window.strength >= SEEN
         evidence = Evidence(score or proposal.score, closer, seen)
         square = window.square if window and seen else _framed(proposal)
-        return Candidate(proposal, square, evidence.confidence, evidence, _between(proposal.roll, turn))
+        return Candidate(proposal, square, evidence.confidence, evidence, turn)
 
     def _look_closely(self) -> None:
         """Look closely at each doubtful face, and at tilted ones: the network underestimates large tilts."""
