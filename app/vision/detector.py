@@ -49,15 +49,18 @@ CLOSELY = Weights(bias=-1.7, score=3.9, seen=2.4)
 CLOSE = 4, 6
 """Sides of two closer looks, as multiples of the face's side. Faces are seen at any scale, texture seldom is."""
 
-DOUBT = 0.05
-"""Confidence below which a proposal is left alone. From here to `SURE`, it is looked at closely."""
+DOUBT = 0.1
+"""Confidence below which a proposal is left alone. From here on, it is looked at closely unless it is believed."""
+
+BELIEVED = 0.9
+"""Confidence from which a face that Haar sees needs no closer look."""
 
 MOST_DOUBTS = 24
 """Most faces that are looked at closely after each search, the most confident ones."""
 
 SURE = 0.996
-"""Confidence from which a face needs no closer look, and an upright one settles which way is up. Haar and the network
-see upright faces in many that are upside down, but are not this sure of them."""
+"""Confidence at first sight from which an upright face settles which way is up. Haar and the network see upright faces
+in many that are upside down, but are not this sure of them."""
 
 LYING = 45
 """Tilt above which a face says that the picture may have been turned, in degrees."""
@@ -186,7 +189,8 @@ class Candidate(NamedTuple):
         """Whether the face needs a closer look and did not have one."""
         if self.confidence < DOUBT or self.evidence.closer:
             return False
-        return not self.sure or abs(_between(self.proposal.roll, self.turn)) > UPRIGHT
+        believed = self.confidence >= BELIEVED and self.evidence.seen
+        return not believed or abs(_between(self.proposal.roll, self.turn)) > UPRIGHT
 
 
 class FaceDetector:
