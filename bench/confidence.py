@@ -19,7 +19,8 @@ from tqdm import tqdm
 from app.bootstrap import load_detector
 from app.settings import Settings
 from app.vision.detector import SEARCH_SIDE, WEAK, Evidence, FaceDetector, Weights
-from bench.photographs import Photograph, judge, photographs, turned, without_people
+from bench.photographs import Photograph, photographs, turned, without_people
+from training.photographs import judge
 
 STEPS = 50
 """Steps of Newton's method."""
