@@ -2,8 +2,9 @@
 
     python -m bench.confidence --photos DIR --negatives DIR
 
-It prints the weights of `app/vision/detector.py`, and how often a confidence of a half is wrong with them. Boxes that
-count neither as found nor as false are left out. Of a folder without people every box is false.
+It prints the weights of `app/vision/detector.py`, and how often a confidence of a half is wrong with them. Faces are the
+boxes of true faces in the photographs, as they are and turned by 90 degrees. No faces are the boxes in pictures without
+people.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from training.photographs import judge
 STEPS = 50
 """Steps of Newton's method."""
 
-RIDGE = 0.01
+RIDGE = 0.1
 """Weight of the squared weights, which keeps them finite."""
 
 
@@ -42,14 +43,14 @@ def examples(photographs: Iterator[Photograph], detector: FaceDetector) -> Itera
         copy = picture.rgb(SEARCH_SIDE)
         factor = picture.width / copy.shape[1]
         for candidate in detector.candidates(copy):
-            judged = judge([candidate.square.scaled(factor).clipped(picture.width, picture.height)], truth)
-            face = any(judged.found)
-            if candidate.evidence.score >= WEAK and (face or judged.false or not truth["faces"]):
+            box = candidate.square.scaled(factor).clipped(picture.width, picture.height)
+            face = any(judge([box], truth).found)
+            if candidate.evidence.score >= WEAK and (face or not truth["faces"]):
                 yield Example(candidate.evidence, face)
 
 
 def fit(examples: list[Example]) -> Weights:
-    """Logistic regression of faces on the mean log odds of the looks, and on whether Haar sees them."""
+    """Logistic regression of faces on the log odds, and on whether Haar sees them unless they were looked at closely."""
     inputs, faces = _table(examples)
     weights = np.zeros(3)
     for _ in range(STEPS):
@@ -68,8 +69,8 @@ def mistakes(examples: list[Example], weights: Weights) -> tuple[int, int]:
 
 
 def _table(examples: list[Example]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Columns of ones, mean log odds, and 1 where Haar sees a face: float64 [N, 3]; 1 for each face: float64 [N]."""
-    rows = [(1, example.evidence.log_odds, example.evidence.seen) for example in examples]
+    """Columns of ones, log odds, and 1 where Haar's view counts: float64 [N, 3]; 1 for each face: float64 [N]."""
+    rows = [(1, each.log_odds, each.seen and not each.closer) for each, _ in examples]
     return np.array(rows, np.float64), np.array([example.face for example in examples], np.float64)
 
 

@@ -30,8 +30,8 @@ class Weights(NamedTuple):
     """A logistic regression on photographs and pictures without people; `python -m bench.confidence` fits it.
 
     Attributes:
-        bias: log odds of a face whose looks have scores of a half and that Haar does not see.
-        score: weight of the mean of the looks' log odds.
+        bias: log odds of a face that has a score of a half and that Haar does not see.
+        score: weight of the score's log odds.
         seen: log odds added where Haar confirms the face.
     """
 
@@ -43,8 +43,8 @@ class Weights(NamedTuple):
 AT_ONCE = Weights(bias=-2.9, score=2.5, seen=5.1)
 """Weights of a face that was looked at once."""
 
-CLOSELY = Weights(bias=-1.7, score=3.9, seen=2.4)
-"""Weights of a face that was looked at closely."""
+CLOSELY = Weights(bias=-2.3, score=8, seen=0)
+"""Weights of a face that was looked at closely; what Haar sees adds nothing then."""
 
 CLOSE = 4, 6
 """Sides of two closer looks, as multiples of the face's side. Faces are seen at any scale, texture seldom is."""
@@ -53,7 +53,7 @@ DOUBT = 0.1
 """Confidence below which a proposal is left alone. From here on, it is looked at closely unless it is believed."""
 
 BELIEVED = 0.9
-"""Confidence from which a face that Haar sees needs no closer look."""
+"""Confidence from which a face that Haar sees beside a sure one needs no closer look."""
 
 MOST_DOUBTS = 24
 """Most faces that are looked at closely after each search, the most confident ones."""
@@ -157,9 +157,9 @@ class Evidence(NamedTuple):
 
     @property
     def log_odds(self) -> float:
-        """Mean log odds of all looks."""
-        log_odds = [math.log(score / (1 - score)) for score in (self.score, *self.closer)]
-        return sum(log_odds) / len(log_odds)
+        """Log odds of the lowest score of the closer looks; without any, of the score at first sight."""
+        score = min(self.closer, default=self.score)
+        return math.log(score / (1 - score))
 
 
 class Candidate(NamedTuple):
@@ -184,13 +184,16 @@ class Candidate(NamedTuple):
         """Whether Haar and the network are sure of the face at first sight."""
         return self.confidence >= SURE and self.evidence.seen and not self.evidence.closer
 
-    @property
-    def doubtful(self) -> bool:
-        """Whether the face needs a closer look and did not have one."""
+    def doubtful(self, believed: float) -> bool:
+        """Whether the face needs a closer look and did not have one.
+
+        Args:
+            believed: confidence from which a face that Haar sees upright needs none.
+        """
         if self.confidence < DOUBT or self.evidence.closer:
             return False
-        believed = self.confidence >= BELIEVED and self.evidence.seen
-        return not believed or abs(_between(self.proposal.roll, self.turn)) > UPRIGHT
+        known = self.confidence >= believed and self.evidence.seen
+        return not known or abs(_between(self.proposal.roll, self.turn)) > UPRIGHT
 
 
 class FaceDetector:
@@ -297,13 +300,13 @@ class _Search:
         if not strip:
             if self._smallest() >= SMALL * whole.side:
                 return self._found
-            self._look(_parts(width, height, PART), turn)
+            self._look(_parts(width, height, PART), turn, decided=True)
             self._look_closely()
         if not self._smallest():
-            self._look([whole.grown(INSET)], turn)
+            self._look([whole.grown(INSET)], turn, decided=True)
             self._look_closely()
         if self._smallest() < TINY * _breadth(width, height):
-            self._look(_parts(width, height, SMALL_PART), turn)
+            self._look(_parts(width, height, SMALL_PART), turn, decided=True)
             self._look_closely()
         return self._found
 
@@ -328,11 +331,17 @@ class _Search:
         """Side of the smallest face with at least `LEAST` confidence, in pixels; 0 without one."""
         return min((one.proposal.square.side for one in self._found if one.confidence >= LEAST), default=0)
 
-    def _look(self, views: Sequence[Square], turn: float = 0) -> None:
-        """Search squares of the picture. The most confident candidate at each place is kept."""
+    def _look(self, views: Sequence[Square], turn: float = 0, *, decided: bool = False) -> None:
+        """Search squares of the picture. The most confident candidate at each place is kept.
+
+        Args:
+            views: squares to search.
+            turn: rotation of the views, in degrees, clockwise.
+            decided: whether it is the picture's turn. Then known faces are not judged again.
+        """
         height, width = self._grey.shape
         for view in views:
-            known = [one.proposal.square for one in self._found if one.sure]
+            known = [one.proposal.square for one in self._found if one.sure or (decided and one.confidence >= LEAST)]
             for proposal in self._blazeface.propose(self._colours, view, turn):
                 inside = 0 <= proposal.square.x < width and 0 <= proposal.square.y < height
                 if inside and not (known and any(proposal.square.overlap(square) > SAME for square in known)):
@@ -349,18 +358,25 @@ class _Search:
 
     def _look_closely(self) -> None:
         """Look closely at each doubtful face, and at tilted ones: the network underestimates large tilts."""
-        doubts = [one for one in self._found if one.doubtful][:MOST_DOUBTS]
+        believed = BELIEVED if any(face.sure for face in self._found) else SURE
+        doubts = [face for face in self._found if face.doubtful(believed)][:MOST_DOUBTS]
         if doubts:
-            self._found = _merged([self._closely(one) if one in doubts else one for one in self._found])
+            self._found = _merged([self._closely(face) if face in doubts else face for face in self._found])
 
     def _closely(self, candidate: Candidate) -> Candidate:
         """Rate a face by closer looks at several scales, in which it is upright."""
-        proposal = candidate.proposal
-        views = [proposal.square.grown(factor) for factor in CLOSE]
-        looks = [self._again(proposal, view) for view in views]
-        closer = tuple(look.score if look else LEAST_SCORE for look in looks)
-        nearest = next((look for look in looks if look is not None), proposal)
-        return self._judged(nearest, proposal.roll, closer, proposal.score)
+        proposal, score = candidate.proposal, candidate.evidence.score
+        looks: list[Proposal] = []
+        for factor in CLOSE:
+            look = self._again(proposal, proposal.square.grown(factor))
+            if look is None:
+                break
+            looks.append(look)
+        closer = tuple(look.score for look in looks) + (LEAST_SCORE,) * (len(CLOSE) - len(looks))
+        if candidate.evidence.seen and abs(_between(proposal.roll, candidate.turn)) <= UPRIGHT:
+            evidence = candidate.evidence._replace(closer=closer)
+            return candidate._replace(evidence=evidence, confidence=evidence.confidence)
+        return self._judged(looks[0] if looks else proposal, proposal.roll, closer, score)
 
     def _again(self, proposal: Proposal, view: Square) -> Proposal | None:
         """The same face in another view, in which it is upright; None if it is not seen there."""
