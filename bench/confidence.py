@@ -2,9 +2,9 @@
 
     python -m bench.confidence --photos DIR --negatives DIR
 
-It prints the weights of `app/vision/detector.py`, and how often a confidence of a half is wrong with them. Faces are the
-boxes of true faces in the photographs, as they are and turned by 90 degrees. No faces are the boxes in pictures without
-people.
+It prints the weights of `app/vision/detector.py`, and how often a confidence of a half is wrong with them. Faces are
+the boxes of true faces in the photographs, as they are and turned by 90 degrees. No faces are the boxes in pictures
+without people.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def examples(photographs: Iterator[Photograph], detector: FaceDetector) -> Itera
 
 
 def fit(examples: list[Example]) -> Weights:
-    """Logistic regression of faces on the log odds, and on whether Haar sees them unless they were looked at closely."""
+    """Logistic regression of faces on the log odds and, without closer looks, on whether Haar sees them."""
     inputs, faces = _table(examples)
     weights = np.zeros(3)
     for _ in range(STEPS):
