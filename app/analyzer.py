@@ -39,6 +39,9 @@ DECIMALS = 4
 WARM_SECONDS = 60
 """Time in which the threads of a pool start, in seconds."""
 
+CERTAIN_FACE = 0.9
+"""Detection confidence threshold for a certain answer: an expression is only as certain as its face."""
+
 ENOUGH_DETAIL = 44
 """Side of a face in the searched copy, in pixels, below which a finer copy is decoded; crops have 48."""
 
@@ -277,24 +280,25 @@ class Analyzer:
 
     def relabel(self, face: Face, probabilities: Probabilities) -> Face:
         """The same face with other probabilities, float32 [7]."""
-        return Face(**(dict(face) | self._labelled(probabilities)))
+        return Face(**(dict(face) | self._labelled(probabilities, face.detection)))
 
     def _described(self, face: FoundFace, probabilities: Probabilities) -> Face:
         """The answer for a face with probabilities float32 [7]."""
+        detection = round(face.confidence, DECIMALS)
         return Face(
-            **self._labelled(probabilities),
+            **self._labelled(probabilities, detection),
             face_coordinates=FaceCoordinates(**face.box._asdict()),
-            detection=round(face.confidence, DECIMALS),
+            detection=detection,
             angle=None if face.roll is None else round(face.roll, 1),
             landmarks=_landmarks(face.landmarks),
         )
 
-    def _labelled(self, probabilities: Probabilities) -> dict[str, Any]:
+    def _labelled(self, probabilities: Probabilities, detection: float) -> dict[str, Any]:
         values = np.round(probabilities.astype(np.float64), DECIMALS).tolist()
         order = np.argsort(-probabilities, kind="stable").tolist()
         top, confidence = EMOTIONS[order[0]], values[order[0]]
         plausible = [EMOTIONS[index] for index in order if values[index] >= self._card.plausible_from] or [top]
-        certain = confidence >= self._card.certain_from
+        certain = confidence >= self._card.certain_from and detection >= CERTAIN_FACE
         return {
             "emotion": top.name,
             "confidence": confidence,
@@ -347,7 +351,8 @@ def find_faces(
     if not faces:
         raise NoFace(
             f"No face was found in the picture of {picture.width} x {picture.height} pixels, even in a second, closer "
-            "look. Tip: try a picture in which a face is well lit and spans at least a twentieth of the shorter side."
+            "look. Tip: try a picture in which a face is well lit and spans at least "
+            f"{100 * detector.smallest:.3g} % of the shorter side."
         )
     crops = [model_input(enlarge(detail)) for detail in faces_in_detail(picture, colours, faces)]
     return FoundFaces(picture, faces, crops, started, decoded, time.perf_counter())

@@ -88,7 +88,9 @@ class Face(_Answer):
         examples=["The face shows happiness."],
     )
     face_coordinates: FaceCoordinates
-    certain: bool = Field(description="Whether the confidence reaches the threshold in the model's card.")
+    certain: bool = Field(
+        description="Whether the confidence reaches the threshold in the model's card, and `detection` 0.9."
+    )
     plausible: list[Label] = Field(
         description="The labels that remain plausible, most probable first.", examples=[["happy"]]
     )

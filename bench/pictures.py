@@ -22,30 +22,30 @@ def people() -> tuple[Pixels, Pixels]:
 
 def portrait() -> bytes:
     """A portrait of 683x1024."""
-    return _jpeg(_placed((1024, 683), [(people()[1], 90, 60, 500)]))
+    return jpeg(placed((1024, 683), [(people()[1], 90, 60, 500)]))
 
 
 def photo() -> bytes:
     """A photo of 12 megapixels, 4000x3000, with one face and the noise that makes such files large."""
-    return _jpeg(_placed((3000, 4000), [(people()[1], 1200, 500, 1800)]))
+    return jpeg(placed((3000, 4000), [(people()[1], 1200, 500, 1800)]))
 
 
 def group() -> bytes:
     """Eight faces in 1600x900."""
     heads = (people()[0][:330, 60:390], people()[1][30:430, 60:460])
     places = [(heads[number % 2], 20 + 395 * (number % 4), 40 + 430 * (number // 4), 370) for number in range(8)]
-    return _jpeg(_placed((900, 1600), places))
+    return jpeg(placed((900, 1600), places))
 
 
 def frame() -> bytes:
     """A camera's frame of 640x480."""
-    return _jpeg(_placed((480, 640), [(people()[0], 150, 10, 400)]), quality=80)
+    return jpeg(placed((480, 640), [(people()[0], 150, 10, 400)]), quality=80)
 
 
 PICTURES = {"portrait": portrait, "photo": photo, "group": group, "frame": frame}
 
 
-def _placed(shape: tuple[int, int], people: list[tuple[Pixels, int, int, int]]) -> Pixels:
+def placed(shape: tuple[int, int], people: list[tuple[Pixels, int, int, int]]) -> Pixels:
     """Place portraits, each at x, y with a width, on a gradient with fine noise: uint8 [H, W, 3]."""
     random = np.random.default_rng(0)
     height, width = shape
@@ -60,7 +60,8 @@ def _placed(shape: tuple[int, int], people: list[tuple[Pixels, int, int, int]]) 
     return np.asarray(np.clip(canvas + noise, 0, 255), np.uint8)
 
 
-def _jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+def jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+    """Encode pixels as a JPEG file."""
     stream = BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
     return stream.getvalue()

@@ -11,12 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from app.analyzer import Analyzer, Selection, find_faces
+from app.bootstrap import load_detector
 from app.emotions import EMOTIONS, LABELS, doubtful_message
 from app.errors import InvalidImage, NoFace, Overloaded, ServiceError, TooManyPixels
 from app.model.backend import MAX_BATCH
 from app.model.occlusion import GRID
 from app.observer import Observer
 from app.schemas import Prediction
+from app.settings import Settings
 from app.vision.decoder import Limits, PixelPicture
 from app.vision.detector import SEARCH_SIDE
 from app.vision.preprocess import enlarge, face_detail
@@ -112,6 +114,23 @@ async def test_exactly_the_threshold_is_plausible_and_certain(portrait: bytes) -
         face = (await analyzer.analyze(portrait)).prediction.faces[0]
         assert "disgust" in analyzer.relabel(face, at).plausible
         assert "disgust" not in analyzer.relabel(face, below).plausible
+
+
+async def test_no_answer_is_certain_for_a_face_that_is_not(portrait: bytes) -> None:
+    async with analyzing() as analyzer:
+        face = (await analyzer.analyze(portrait)).prediction.faces[0]
+        sure = np.array([1, 0, 0, 0, 0, 0, 0], np.float32)
+        certain = [
+            analyzer.relabel(face.model_copy(update={"detection": share}), sure).certain for share in (0.8999, 0.9)
+        ]
+    assert certain == [False, True]
+
+
+async def test_the_tip_names_the_smallest_face() -> None:
+    grey = np.full((300, 400, 3), 128, np.uint8)
+    for settings, share in ((Settings(smallest_face=0.04), "4 %"), (Settings(detector="haar"), "10 %")):
+        with pytest.raises(NoFace, match=f"at least {share} of the shorter side"):
+            find_faces(grey, load_detector(settings), Limits(0, grey.size))
 
 
 async def test_pixels_are_answered_as_their_file_is(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> None:

@@ -20,6 +20,7 @@ from bench import detection, report, textbook
 from bench.connections import Connections
 from bench.load import Client
 from bench.peers import __main__ as peers
+from bench.photographs import panoramas, turned
 from bench.pictures import PICTURES
 from tests.helpers import ROOT, encoded
 
@@ -208,3 +209,34 @@ def test_the_documents_have_a_row_for_each_peer() -> None:
     assert titles == [peer.title for peer in peers.PEERS.values()] + [
         peer.crops for peer in peers.PEERS.values() if peer.crops
     ]
+
+
+def test_photographs_are_turned_and_joined_with_their_truth(
+    detector: FaceDetector, portrait: bytes, tmp_path: Path
+) -> None:
+    _, box = detection.FACES[0]
+    true = {"box": [*box], "haar_box": [*box], "pose": "frontal"}
+    names = [f"{number}.jpg" for number in range(5)]
+    for name in names:
+        (tmp_path / name).write_bytes(portrait)
+    entry = {"width": 512, "height": 512, "faces": [true], "ignore": [[0, 0, 30, 60]]}
+    (tmp_path / "truth.json").write_text(json.dumps({names[0]: entry}))
+    finder = detection.served(detector)
+    for quarters in range(4):
+        (photograph,) = turned(tmp_path, quarters)
+        count = detection.counted([photograph], finder, detection.by_company)
+        assert (count.share("portraits"), count.false) == ("1/1", 0)
+    (quarter,) = turned(tmp_path, 1)
+    assert quarter.truth["ignore"] == [[452, 0, 60, 30]]
+
+    (tmp_path / "truth.json").write_text(json.dumps({name: entry | {"ignore": []} for name in names}))
+    for ratio in (2, 12):
+        (panorama,) = panoramas(tmp_path, ratio)
+        assert max(panorama.picture.width, panorama.picture.height) == ratio * 800
+        count = detection.counted([panorama], finder, detection.by_company)
+        assert (count.share("five and more"), count.false) == ("5/5", 0)
+
+    (tmp_path / "truth.json").unlink()
+    results = dict(detection.false_faces(tmp_path, finder))
+    assert list(results) == ["full size", "1280 px", "640 px"]
+    assert {(count.photographs, count.boxes) for count in results.values()} == {(5, 5)}

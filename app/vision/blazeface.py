@@ -94,8 +94,11 @@ class BlazeFace:
             At most one proposal per face, in pixels of the picture, highest score first.
         """
         local = self._local
-        seen = cut_upright(colours, view, roll, SIDE, cv2.BORDER_CONSTANT) if roll else _framed(colours, view)
-        values = seen.astype(np.float32)
+        if roll % 90:
+            seen = cut_upright(colours, view, roll, SIDE, cv2.BORDER_CONSTANT)
+        else:
+            seen = np.rot90(_framed(colours, view), round(roll / 90))
+        values = seen.astype(np.float32, order="C")
         values /= 127.5
         values -= 1
         local.interpreter.set_tensor(local.input, values[np.newaxis])

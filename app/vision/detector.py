@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from app.vision.blazeface import SAME, BlazeFace, Proposal
+from app.vision.blazeface import LEAST_SCORE, SAME, BlazeFace, Proposal
 from app.vision.geometry import Box, Pixels, Point, Square, apart
 from app.vision.haar import HaarDetector
 from app.vision.preprocess import UPRIGHT
@@ -26,32 +25,75 @@ WEAK = 0.15
 SEEN = 10
 """Strength from which a Haar window confirms a face."""
 
+
+class Weights(NamedTuple):
+    """A logistic regression on photographs and pictures without people; `python -m bench.confidence` fits it.
+
+    Attributes:
+        bias: log odds of a face that has a score of a half and that Haar does not see.
+        score: weight of the score's log odds.
+        seen: log odds added where Haar confirms the face.
+    """
+
+    bias: float
+    score: float
+    seen: float
+
+
+AT_ONCE = Weights(bias=-2.9, score=2.5, seen=5.1)
+"""Weights of a face that was looked at once."""
+
+CLOSELY = Weights(bias=-2.3, score=8, seen=0)
+"""Weights of a face that was looked at closely; what Haar sees adds nothing then."""
+
+CLOSE = 4, 6
+"""Sides of two closer looks, as multiples of the face's side. Faces are seen at any scale, texture seldom is."""
+
+DOUBT = 0.1
+"""Confidence below which a proposal is left alone. From here on, it is looked at closely unless it is believed."""
+
+BELIEVED = 0.9
+"""Confidence from which a face that Haar sees beside a sure one needs no closer look."""
+
+MOST_DOUBTS = 24
+"""Most faces that are looked at closely after each search, the most confident ones."""
+
+SURE = 0.996
+"""Confidence at first sight from which an upright face settles which way is up. Haar and the network see upright faces
+in many that are upside down, but are not this sure of them."""
+
+LYING = 45
+"""Tilt above which a face says that the picture may have been turned, in degrees."""
+
+QUARTERS = (0, 90, 180, 270)
+"""Turns of a whole picture, in degrees, clockwise."""
+
+STRIP = 2
+"""Ratio of the sides above which a picture is always searched in parts."""
+
+BREADTH = 5 / 3
+"""Longest side of a picture, as a multiple of the short one, from which the side of its parts is taken. In a longer
+picture it follows the short side."""
+
 SMALL = 0.15
 """If the smallest face has a side below this share of the long side, the picture is also searched in parts."""
 
 PART = 0.6
 """Side of these parts, as a share of the long side."""
 
-TINY = 0.05
+TINY = 0.06
 SMALL_PART = 0.35
-"""The same threshold and side for even smaller faces, each of which Haar must confirm."""
+"""The same threshold and side for even smaller faces."""
 
 OVERLAP = 0.2
 """Overlap of neighbouring parts, as a share of their side."""
 
-MOST_PARTS = 16
-"""Most parts of a picture. A long strip that would need more is searched only as a whole."""
+MOST_PARTS = 64
+"""Most parts of one size. A strip that would need more has larger parts."""
 
 INSET = 2.5
 """Side of an enlarged view, as a share of the long side. In it, a face that fills the picture has a size that the
 network knows."""
-
-FILLING = 0.4
-"""Smallest face accepted from that view without Haar's confirmation, as a share of the short side."""
-
-NEARBY = 5
-"""Side of a closer search, as a multiple of the candidate's side. The best doubtful candidate gets one, and so does
-each turned face, turned upright."""
 
 CONTRADICTED = 0.4
 """If two boxes share more than this part of the smaller one, the less confident one is dropped."""
@@ -61,6 +103,9 @@ FRAME = 1.07
 
 LIFT = 0.06
 """Height of the FER-2013 frame's centre above BlazeFace's, as a share of BlazeFace's side."""
+
+SMALLEST_OF_HAAR = 0.1
+"""Smallest face that the cascade finds alone, as a share of the short side."""
 
 LONGEST = 8192
 """Longest side that is searched, in pixels; a longer picture is reduced."""
@@ -91,6 +136,32 @@ class _Face(NamedTuple):
     landmarks: tuple[Point, ...]
 
 
+class Evidence(NamedTuple):
+    """What speaks for a face.
+
+    Attributes:
+        score: the network's at first sight, 0 to 1.
+        closer: its scores in closer looks, 0 to 1; empty without any.
+        seen: whether Haar confirms the face.
+    """
+
+    score: float
+    closer: tuple[float, ...]
+    seen: bool
+
+    @property
+    def confidence(self) -> float:
+        """Confidence that it is a face, 0 to 1."""
+        weights = CLOSELY if self.closer else AT_ONCE
+        return 1 / (1 + math.exp(-weights.bias - weights.score * self.log_odds - weights.seen * self.seen))
+
+    @property
+    def log_odds(self) -> float:
+        """Log odds of the lowest score of the closer looks; without any, of the score at first sight."""
+        score = min(self.closer, default=self.score)
+        return math.log(score / (1 - score))
+
+
 class Candidate(NamedTuple):
     """A possible face, in pixels of the searched copy.
 
@@ -98,13 +169,31 @@ class Candidate(NamedTuple):
         proposal: from the network.
         square: the face as FER-2013 frames it, not yet clipped and rounded.
         confidence: confidence that it is a face, 0 to 1.
-        seen: whether Haar confirms it.
+        evidence: what the confidence is made of.
+        turn: rotation of the view in which it was found, in degrees, clockwise.
     """
 
     proposal: Proposal
     square: Square
     confidence: float
-    seen: bool
+    evidence: Evidence
+    turn: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether Haar and the network are sure of the face at first sight."""
+        return self.confidence >= SURE and self.evidence.seen and not self.evidence.closer
+
+    def doubtful(self, believed: float) -> bool:
+        """Whether the face needs a closer look and did not have one.
+
+        Args:
+            believed: confidence from which a face that Haar sees upright needs none.
+        """
+        if self.confidence < DOUBT or self.evidence.closer:
+            return False
+        known = self.confidence >= believed and self.evidence.seen
+        return not known or abs(_between(self.proposal.roll, self.turn)) > UPRIGHT
 
 
 class FaceDetector:
@@ -125,6 +214,18 @@ class FaceDetector:
     def loaded(self) -> bool:
         """Whether the cascade can be used."""
         return self._haar.loaded
+
+    @property
+    def smallest(self) -> float:
+        """Smallest face that is found, as a share of the picture's short side."""
+        return self._smallest if self._blazeface else max(self._smallest, SMALLEST_OF_HAAR)
+
+    def candidates(self, colours: Pixels) -> list[Candidate]:
+        """Possible faces of a picture, uint8 [H, W, 3] RGB, with the evidence of each; none without BlazeFace."""
+        if self._blazeface is None:
+            return []
+        grey = np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
+        return _Search(colours, grey, self._haar, self._blazeface).candidates()
 
     def find(
         self,
@@ -154,12 +255,8 @@ class FaceDetector:
         found = self._followed(grey, near, factor) or [
             _scaled(face, factor) for face in self._searched(colours, grey) if face.confidence >= least
         ]
-        smallest = self._smallest * min(size)
-        faces = [
-            FoundFace(face.square.clipped(*size), *face[1:])
-            for face in _consistent(found)
-            if face.square.side >= smallest
-        ]
+        large = [face for face in found if face.square.side >= self._smallest * min(size)]
+        faces = [FoundFace(face.square.clipped(*size), *face[1:]) for face in _consistent(large)]
         return sorted(faces, key=lambda face: (-face.box.area, face.box))
 
     def _followed(self, grey: Pixels, near: Sequence[FoundFace], factor: float) -> list[_Face]:
@@ -189,83 +286,139 @@ class _Search:
         self._grey = grey
         self._haar = haar
         self._blazeface = blazeface
+        self._found: list[Candidate] = []
 
     def candidates(self) -> list[Candidate]:
         """Possible faces, highest confidence first. Each further search runs only if the results so far call for it."""
         height, width = self._grey.shape
         whole = Square(width / 2, height / 2, max(width, height))
-        found = self._look(whole)
-        if _smallest(found) < SMALL * whole.side:
-            for part in _parts(width, height, PART):
-                found = _merged(found, self._look(part, known=found))
-        if not _smallest(found):
-            least = FILLING * min(width, height)
-            filling = [one for one in self._look(whole.grown(INSET)) if one.seen or one.square.side >= least]
-            found = _merged(found, filling)
-        if not _smallest(found):
-            found = _merged(found, [one for one in self._look(whole, 180) if one.seen])
-        if _smallest(found) < TINY * whole.side:
-            for part in _parts(width, height, SMALL_PART):
-                found = _merged(found, [one for one in self._look(part, known=found) if one.seen])
-        doubt = next((one for one in found if one.confidence < LEAST), None)
-        if doubt is not None:
-            closer = self._look(doubt.proposal.square.grown(NEARBY), known=found)
-            found = _merged(found, [one for one in closer if one.seen])
-        return [
-            self._upright(one) if one.confidence >= LEAST and abs(one.proposal.roll) > UPRIGHT else one for one in found
-        ]
+        strip = whole.side > STRIP * min(width, height)
+        first = [whole, *(_parts(width, height, PART) if strip else [])]
+        self._look(first)
+        turn = 0 if self._settled() else self._turn(first)
+        self._look_closely()
+        if not strip:
+            if self._smallest() >= SMALL * whole.side:
+                return self._found
+            self._look(_parts(width, height, PART), turn, decided=True)
+            self._look_closely()
+        if not self._smallest():
+            self._look([whole.grown(INSET)], turn, decided=True)
+            self._look_closely()
+        if self._smallest() < TINY * _breadth(width, height):
+            self._look(_parts(width, height, SMALL_PART), turn, decided=True)
+            self._look_closely()
+        return self._found
 
-    def _look(self, view: Square, roll: float = 0, known: Sequence[Candidate] = ()) -> list[Candidate]:
-        """Candidates in one square of the picture, without the faces that are already certain in `known`."""
+    def _settled(self) -> bool:
+        """Whether a sure face is upright, and none lies."""
+        faces = [one for one in self._found if one.confidence >= LEAST]
+        return any(one.sure for one in faces) and all(abs(one.proposal.roll) <= LYING for one in faces)
+
+    def _turn(self, views: Sequence[Square]) -> int:
+        """Search the other turns too, and decide how far the whole picture has been turned: in degrees, clockwise."""
+        for turn in QUARTERS[1:]:
+            self._look(views, turn)
+        self._look_closely()
+        faces = [one for one in self._found if one.confidence >= LEAST]
+
+        def upright(turn: int) -> float:
+            return sum(face.confidence for face in faces if abs(_between(face.proposal.roll, turn)) <= LYING)
+
+        return max(QUARTERS, key=upright)
+
+    def _smallest(self) -> float:
+        """Side of the smallest face with at least `LEAST` confidence, in pixels; 0 without one."""
+        return min((one.proposal.square.side for one in self._found if one.confidence >= LEAST), default=0)
+
+    def _look(self, views: Sequence[Square], turn: float = 0, *, decided: bool = False) -> None:
+        """Search squares of the picture. The most confident candidate at each place is kept.
+
+        Args:
+            views: squares to search.
+            turn: rotation of the views, in degrees, clockwise.
+            decided: whether it is the picture's turn. Then known faces are not judged again.
+        """
         height, width = self._grey.shape
-        candidates = []
-        for one in self._blazeface.propose(self._colours, view, roll):
-            inside = 0 <= one.square.x < width and 0 <= one.square.y < height
-            if inside and not any(
-                other.confidence >= LEAST and other.proposal.square.overlap(one.square) > SAME for other in known
-            ):
-                candidates.append(self._judged(one))
-        return candidates
+        for view in views:
+            known = [one.proposal.square for one in self._found if one.sure or (decided and one.confidence >= LEAST)]
+            for proposal in self._blazeface.propose(self._colours, view, turn):
+                inside = 0 <= proposal.square.x < width and 0 <= proposal.square.y < height
+                if inside and not (known and any(proposal.square.overlap(square) > SAME for square in known)):
+                    self._found.append(self._judged(proposal, turn))
+            self._found = _merged(self._found)
 
-    def _judged(self, proposal: Proposal) -> Candidate:
-        """Rate a proposal; the confidence comes from a logistic regression on photographs."""
+    def _judged(self, proposal: Proposal, turn: float, closer: tuple[float, ...] = (), score: float = 0) -> Candidate:
+        """Rate a proposal, with the help of Haar."""
         window = self._haar.confirm(self._grey, proposal.square, proposal.roll) if proposal.score >= WEAK else None
         seen = window is not None and window.strength >= SEEN
-        odds = proposal.score / (1 - proposal.score)
-        confidence = 1 / (1 + math.exp(0.9 - 2.1 * math.log(odds) - 4 * seen))
-        return Candidate(proposal, window.square if window and seen else _framed(proposal), confidence, seen)
+        evidence = Evidence(score or proposal.score, closer, seen)
+        square = window.square if window and seen else _framed(proposal)
+        return Candidate(proposal, square, evidence.confidence, evidence, turn)
 
-    def _upright(self, candidate: Candidate) -> Candidate:
-        """Search a turned face again upright, because the network underestimates large rolls."""
-        square = candidate.proposal.square
-        closer = self._look(square.grown(NEARBY), candidate.proposal.roll)
-        return next(
-            (one for one in closer if one.confidence >= LEAST and one.proposal.square.overlap(square) > SAME), candidate
+    def _look_closely(self) -> None:
+        """Look closely at each doubtful face, and at tilted ones: the network underestimates large tilts."""
+        believed = BELIEVED if any(face.sure for face in self._found) else SURE
+        doubts = [face for face in self._found if face.doubtful(believed)][:MOST_DOUBTS]
+        if doubts:
+            self._found = _merged([self._closely(face) if face in doubts else face for face in self._found])
+
+    def _closely(self, candidate: Candidate) -> Candidate:
+        """Rate a face by closer looks at several scales, in which it is upright."""
+        proposal, score = candidate.proposal, candidate.evidence.score
+        looks: list[Proposal] = []
+        for factor in CLOSE:
+            look = self._again(proposal, proposal.square.grown(factor))
+            if look is None:
+                break
+            looks.append(look)
+        closer = tuple(look.score for look in looks) + (LEAST_SCORE,) * (len(CLOSE) - len(looks))
+        if candidate.evidence.seen and abs(_between(proposal.roll, candidate.turn)) <= UPRIGHT:
+            evidence = candidate.evidence._replace(closer=closer)
+            return candidate._replace(evidence=evidence, confidence=evidence.confidence)
+        return self._judged(looks[0] if looks else proposal, proposal.roll, closer, score)
+
+    def _again(self, proposal: Proposal, view: Square) -> Proposal | None:
+        """The same face in another view, in which it is upright; None if it is not seen there."""
+        same = (
+            look
+            for look in self._blazeface.propose(self._colours, view, proposal.roll)
+            if look.square.overlap(proposal.square) > SAME
         )
+        return next(same, None)
 
 
-def _smallest(candidates: Sequence[Candidate]) -> float:
-    """Side of the smallest face with at least `LEAST` confidence, in pixels; 0 without one."""
-    return min((one.proposal.square.side for one in candidates if one.confidence >= LEAST), default=0)
+def _between(roll: float, turn: float) -> float:
+    """Rotation from a turn to a roll, in degrees, clockwise, -180 to 180."""
+    return (roll - turn + 180) % 360 - 180
 
 
-def _merged(*views: Sequence[Candidate]) -> list[Candidate]:
+def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The most confident candidate at each place, highest confidence first."""
-    surest = sorted(chain(*views), key=attrgetter("confidence"), reverse=True)
+    surest = sorted(candidates, key=attrgetter("confidence"), reverse=True)
     return apart(surest, lambda one, other: one.proposal.square.overlap(other.proposal.square) > SAME)
 
 
+def _breadth(width: int, height: int) -> float:
+    """Long side of a picture, but at most `BREADTH` times the short one."""
+    return min(max(width, height), BREADTH * min(width, height))
+
+
 def _parts(width: int, height: int, share: float) -> list[Square]:
-    """Overlapping squares that cover a picture; none if there would be more than `MOST_PARTS`."""
-    side = share * max(width, height)
-    across, down = (max(math.ceil((length / side - OVERLAP) / (1 - OVERLAP)), 1) for length in (width, height))
-    if across * down > MOST_PARTS:
-        return []
+    """At most `MOST_PARTS` overlapping squares that cover a picture."""
+    side = share * _breadth(width, height)
+    while (across := _count(width, side)) * (down := _count(height, side)) > MOST_PARTS:
+        side *= 1.1
     return [
         Square(_middle(column, across, width, side), _middle(row, down, height, side), side)
         for row in range(down)
         for column in range(across)
     ]
+
+
+def _count(length: float, side: float) -> int:
+    """Number of squares that cover a length."""
+    return max(math.ceil((length / side - OVERLAP) / (1 - OVERLAP)), 1)
 
 
 def _middle(number: int, count: int, length: float, side: float) -> float:
