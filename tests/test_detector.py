@@ -223,7 +223,10 @@ def test_every_face_of_a_video_call(detector: FaceDetector, count: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [*SCENES, "coins", "retina", "immunohistochemistry", "logo"])
+@pytest.mark.parametrize(
+    "name",
+    [*SCENES, "coins", "retina", "immunohistochemistry", "logo", "clock", "shepp_logan_phantom", "cell", "horse"],
+)
 def test_no_face(detector: FaceDetector, name: str) -> None:
     image = img_as_ubyte(getattr(data, name)())
     assert find(detector, np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]) == []
