@@ -167,12 +167,14 @@ class LiveError(_Answer):
 class FilePrediction(Prediction):
     """One picture of a batch, answered as `/predict` would."""
 
+    type: Literal["prediction"]
     filename: str | None
 
 
 class FileError(_Answer):
     """One picture of a batch that could not be answered."""
 
+    type: Literal["error"]
     filename: str | None
     error: str = Field(examples=["The file is empty."])
     code: str = Field(examples=["invalid_image"])
@@ -181,7 +183,7 @@ class FileError(_Answer):
 class Batch(_Answer):
     """The pictures of a batch, in the order sent."""
 
-    results: list[FilePrediction | FileError]
+    results: list[Annotated[FilePrediction | FileError, Field(discriminator="type")]]
 
 
 class EmotionDetail(_Answer):

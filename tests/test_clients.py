@@ -115,7 +115,7 @@ def test_the_typescript_client_knows_the_labels_and_the_entries_of_a_batch(types
         const words: Record<Schemas["Label"], string> = {LABELS};
         export const said = (face: Schemas["Face"]) => [words[face.emotion], face.probabilities.happy.toFixed(2)];
         export const told = (entry: Schemas["Batch"]["results"][number]) =>
-            "error" in entry ? entry.code : entry.emotion;
+            entry.type === "error" ? entry.code : entry.emotion;
     """.replace("LABELS", ", ".join(f'{name}: "{name}"' for name in LABELS))
     done = compiled(typescript, program)
     assert done.returncode == 0, done.stdout

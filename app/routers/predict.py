@@ -91,5 +91,5 @@ async def _result(
     async with share.slot():
         answer = await analyzer.attempt(file.data, selection)
     if isinstance(answer, errors.ServiceError):
-        return FileError(filename=file.name, error=str(answer), code=answer.code)
-    return FilePrediction(filename=file.name, **dict(answer))
+        return FileError(type="error", filename=file.name, error=str(answer), code=answer.code)
+    return FilePrediction(type="prediction", filename=file.name, **dict(answer))
