@@ -43,8 +43,8 @@ class Weights(NamedTuple):
 AT_ONCE = Weights(bias=-2.9, score=2.5, seen=5.1)
 """Weights of a face that was looked at once."""
 
-CLOSELY = Weights(bias=-2.3, score=8, seen=0)
-"""Weights of a face that was looked at closely; what Haar sees adds nothing then."""
+CLOSELY = Weights(bias=-2.3, score=8, seen=2)
+"""Weights of a face that was looked at closely. The fit gives `seen` none; 2 keeps blurred faces that Haar sees."""
 
 CLOSE = 4, 6
 """Sides of two closer looks, as multiples of the face's side. Faces are seen at any scale, texture seldom is."""
