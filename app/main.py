@@ -14,7 +14,7 @@ from app import __version__, errors
 from app.bootstrap import Parts, running
 from app.concurrency import Admission, ByteBudget
 from app.emotions import LABELS
-from app.http import description, problem_details, request_log
+from app.http import description, log_handler, problem_details
 from app.http.access import Keys, RateLimit, SocketAccess
 from app.http.head import HeadAsGet
 from app.http.headers import ACCEPTED_HEADERS, EXPOSED_HEADERS
@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
                 )
             if not settings.api_keys:
                 _LOG.info("No API keys are set: anybody who reaches the service may send pictures.")
-            with request_log.writing():
+            with log_handler.writing():
                 yield
         if tracing is not None:
             await asyncio.to_thread(tracing.close)

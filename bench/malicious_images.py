@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from app.analyzer import find_faces
 from app.bootstrap import load_detector
 from app.errors import ServiceError
 from app.settings import Settings
 from app.vision.detector import FaceDetector
+from app.vision.faces import find_faces
 
 RANDOM = np.random.default_rng(0)
 

@@ -12,13 +12,13 @@ from pathlib import PurePath
 
 from PIL import Image
 
-from app.analyzer import face_pixels
 from app.cli.rows import Row
 from app.cli.terminal import counted
 from app.emotions import EMOTIONS, LABELS, Emotion
 from app.errors import ServiceError
 from app.settings import Settings
 from app.vision.decoder import Picture
+from app.vision.faces import face_pixels
 from app.vision.geometry import Box
 from app.vision.percent import percent
 from jobs.sources import UNREADABLE, read

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from app.analyzer import EVERY_FACE, Selection
 from app.cli.inputs import files_in
 from app.vision.decoder import is_picture
+from app.vision.faces import EVERY_FACE, Selection
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from app.analyzer import EVERY_FACE, Selection
 from app.bootstrap import running
 from app.cli.rows import Row, answered, refused
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import ServiceError
 from app.settings import Settings
+from app.vision.faces import EVERY_FACE, Selection
 from jobs import rows
 from jobs.sources import Item, items
 

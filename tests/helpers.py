@@ -23,7 +23,8 @@ from skimage.data import lfw_subset
 
 from app.__main__ import main
 from app.bootstrap import Parts, load_detector
-from app.http.server import WebSocketProtocol, http_protocol
+from app.http.server import http_protocol
+from app.http.websocket_protocol import WebSocketProtocol
 from app.model.backend import LocalBackend, Model
 from app.model.card import Card, read_card
 from app.settings import Settings

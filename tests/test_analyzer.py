@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.analyzer import Analyzer, Selection, find_faces
+from app.analyzer import Analyzer
 from app.bootstrap import load_detector
 from app.emotions import EMOTIONS, LABELS, doubtful_message
 from app.errors import InvalidImage, NoFace, Overloaded, ServiceError, TooManyPixels
@@ -21,6 +21,7 @@ from app.schemas import Prediction
 from app.settings import Settings
 from app.vision.decoder import Limits, PixelPicture
 from app.vision.detector import SEARCH_SIDE
+from app.vision.faces import Selection, find_faces
 from app.vision.preprocess import enlarge, face_detail
 from tests.helpers import Moody, encoded, group, parts
 

@@ -18,10 +18,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.analyzer import Selection
 from app.cli.rows import COLUMNS, Row
 from app.emotions import EMOTIONS
 from app.settings import Settings
+from app.vision.faces import Selection
 from bench.server import titled
 from jobs import rows
 from jobs.report import Summary, page, summarize

@@ -16,13 +16,13 @@ from PIL import Image
 from app import live_session
 from app.emotions import LABELS
 from app.errors import ServiceError
-from app.http import server
+from app.http import json_pictures, multipart, pacing, server
 from app.main import create_app
 from app.model import backend
 from app.model.card import LICENCE, Card, read_card
 from app.model.classifier import Classifier
 from app.model.use_policy import NOTICE, USE_POLICY
-from app.routers import json_pictures, live, multipart
+from app.routers import live
 from app.schemas import Face
 from app.settings import MOST_PIXELS, Settings
 from app.vision import image_guard
@@ -177,7 +177,7 @@ def test_the_limits_that_are_no_settings_are_the_codes() -> None:
         "Head of a request": f"{server.MAX_HEAD_BYTES // 2**10} KiB, {server.HEAD_SECONDS:g} seconds",
         "Fields of a head": str(server.MAX_HEADERS),
         "Pieces of a body, and of a message on `/live`": (
-            f"{server.FREE_PIECES:,}, and one more for each {server.BYTES_PER_PIECE} bytes"
+            f"{pacing.FREE_PIECES:,}, and one more for each {pacing.BYTES_PER_PIECE} bytes"
         ),
         "Connections": f"the descriptors that the process may have, less {server.RESERVED_FILES}",
         "A call of the model": f"{backend.HANG_SECONDS:g} seconds for at most {backend.MAX_BATCH} faces",

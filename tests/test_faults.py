@@ -58,7 +58,7 @@ def test_want_of_memory_is_no_failure_of_the_service(
     batch = client.post("/predict/batch", files=[("files", portrait)]).json()
     assert batch["results"][0]["code"] == "overloaded"
     monkeypatch.undo()
-    monkeypatch.setattr("app.routers.multipart.parts", exhausted)
+    monkeypatch.setattr("app.http.multipart.parts", exhausted)
     assert client.post("/predict", files={"file": portrait}).status_code == 503
     monkeypatch.undo()
     assert client.post("/predict", files={"file": portrait}).status_code == 200

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from app.errors import InvalidRequest
-from app.routers.json_pictures import MAX_STRUCTURE_BYTES, SLICE_BYTES, pictures
+from app.http.json_pictures import MAX_STRUCTURE_BYTES, SLICE_BYTES, pictures
 
 PICTURE = bytes(range(256)) * 5 + b"\xfb\xff"
 TEXT = base64.b64encode(PICTURE).decode()

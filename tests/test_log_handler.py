@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from app.http import request_log
-from app.http.request_log import BackgroundHandler
+from app.http import log_handler
+from app.http.log_handler import BackgroundHandler
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_all_lines_are_written_in_order(log: logging.Logger) -> None:
     log.addHandler(handler := BackgroundHandler(output))
     for number in range(50):
         log.info("line %s", number)
-    time.sleep(3 * request_log.GATHER_SECONDS)
+    time.sleep(3 * log_handler.GATHER_SECONDS)
     written = output.getvalue()
     assert written == "".join(f"line {number}\n" for number in range(50))
     log.info("the last")
@@ -33,12 +33,12 @@ def test_all_lines_are_written_in_order(log: logging.Logger) -> None:
 
 
 def test_an_output_that_nobody_reads_holds_nobody_up(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_log, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(log_handler, "CLOSE_SECONDS", 0.1)
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as output:
         log.addHandler(handler := BackgroundHandler(output))
         started = time.perf_counter()
-        for _ in range(request_log.MAX_LINES + 5):
+        for _ in range(log_handler.MAX_LINES + 5):
             log.info("x" * 100)  # Together far more than a pipe holds.
         handler.close()
         took = time.perf_counter() - started
@@ -65,9 +65,9 @@ class Failing(io.StringIO):
 def test_the_log_goes_on_after_a_failure_and_ends_with_the_last_line(log: logging.Logger) -> None:
     log.addHandler(handler := BackgroundHandler(output := Failing()))
     log.info("lost")
-    time.sleep(3 * request_log.GATHER_SECONDS)
+    time.sleep(3 * log_handler.GATHER_SECONDS)
     log.info("written")
-    time.sleep(2 * request_log.GATHER_SECONDS)
+    time.sleep(2 * log_handler.GATHER_SECONDS)
     log.info("while the other is being written")
     handler.close()
     assert output.getvalue() == "written\nwhile the other is being written\n"
@@ -79,7 +79,7 @@ def test_a_closed_output_is_no_error(log: logging.Logger, capsys: pytest.Capture
     output = os.fdopen(writing, "w")
     log.addHandler(handler := BackgroundHandler(output))
     log.info("to nobody")
-    time.sleep(3 * request_log.GATHER_SECONDS)
+    time.sleep(3 * log_handler.GATHER_SECONDS)
     log.info("to nobody either")
     handler.close()
     with suppress(BrokenPipeError):

@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import MalformedBody
-from app.routers.multipart import MAX_HEAD_BYTES, MAX_PARTS, Part, boundary, parts
+from app.http.multipart import MAX_HEAD_BYTES, MAX_PARTS, Part, boundary, parts
 
 HEAD = b'Content-Disposition: form-data; name="file"; filename="a.jpg"'
 PART = b"--b\r\n" + HEAD + b"\r\n\r\npicture\r\n"

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.analyzer import faces_in_detail
 from app.bootstrap import load_detector
 from app.emotions import LABELS
 from app.settings import Settings
 from app.vision.decoder import Picture
 from app.vision.detector import SEARCH_SIDE
+from app.vision.faces import faces_in_detail
 from app.vision.preprocess import DETAIL_SIZE, enlarge, face_detail
 
 KAGGLE_ORDER = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

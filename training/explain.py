@@ -22,12 +22,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.analyzer import find_faces
 from app.bootstrap import load_detector
 from app.errors import ServiceError
 from app.model.classifier import Classifier, pruned_network
 from app.model.occlusion import GRID, blurred, evidence, occluded
 from app.settings import Settings
+from app.vision.faces import find_faces
 from app.vision.preprocess import model_input
 from training import dataset
 

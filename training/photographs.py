@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.analyzer import find_faces
 from app.bootstrap import load_detector
 from app.emotions import LABELS
 from app.errors import NoFace
 from app.model.card import Photographs
 from app.settings import Settings
+from app.vision.faces import find_faces
 from app.vision.geometry import Box
 
 NEUTRAL, HAPPY = "neutral", "happy"

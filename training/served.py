@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.analyzer import Selection, find_faces
 from app.bootstrap import load_detector
 from app.errors import NoFace
 from app.model.card import Served
 from app.settings import Settings
+from app.vision.faces import Selection, find_faces
 from training import dataset
 
 PICTURE = 600

@@ -28,7 +28,7 @@ from typing import NamedTuple, TextIO
 
 from pydantic import ValidationError
 
-from app.analyzer import EVERY_FACE, Analyzer, Selection, Source
+from app.analyzer import Analyzer
 from app.bootstrap import load, running
 from app.cli import rows
 from app.cli.inputs import STDIN, InputFile, PassedOver, files
@@ -39,6 +39,7 @@ from app.schemas import Prediction
 from app.settings import Settings, cannot
 from app.vision import chart, video
 from app.vision.chart import Moment, Timeline
+from app.vision.faces import EVERY_FACE, Selection, Source
 
 MAX_PANELS = 20
 """Most videos in one plot."""

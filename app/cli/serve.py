@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from app.bootstrap import load
 from app.cli.terminal import command_parser
 from app.errors import StartError
-from app.http.server import MAX_HEAD_BYTES, WebSocketProtocol, http_protocol
+from app.http.server import MAX_HEAD_BYTES, http_protocol
+from app.http.websocket_protocol import WebSocketProtocol
 from app.live_session import MAX_FRAME_BYTES
 from app.main import create_app
 from app.settings import Settings, cannot, processes_wanted

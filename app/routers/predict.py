@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 
 from app import errors
-from app.analyzer import EVERY_FACE, Analyzer, Selection
+from app.analyzer import Analyzer
 from app.concurrency import FairShare
+from app.http.bodies import UploadedFile
 from app.http.problem_details import responses
 from app.http.query import known_parameters
-from app.routers.uploads import MANY_FILES_BODY, ONE_FILE_BODY, ManyFiles, OneFile, UploadedFile
+from app.routers.uploads import MANY_FILES_BODY, ONE_FILE_BODY, ManyFiles, OneFile
 from app.schemas import Batch, FileError, FilePrediction, NoFaces, Prediction
+from app.vision.faces import EVERY_FACE, Selection
 
 router = APIRouter(tags=["predict"], dependencies=[Depends(known_parameters)])
 

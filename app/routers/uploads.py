@@ -1,64 +1,14 @@
-"""Reads the uploaded files of a request into memory, within limits, and admits them to the analyzer.
+"""Admits the files of a request to the analyzer, and describes the bodies that have them."""
 
-It does not use FastAPI's file parameters: they spool files over 1 MB to disk, read a body of any size, and describe
-lists of files in a way that Swagger UI shows as text boxes.
-"""
-
-import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request
 
 from app.analyzer import Analyzer
 from app.concurrency import Admission, Take
-from app.errors import (
-    FileTooLarge,
-    InvalidRequest,
-    MalformedBody,
-    RequestTooLarge,
-    ServiceError,
-    TooManyFiles,
-    UnsupportedFormat,
-)
-from app.routers import json_pictures, multipart
+from app.http.bodies import BYTES, FORM, JSON, UploadedFile, read_many, read_one
 from app.settings import Settings
-
-Result = TypeVar("Result")
-
-FORM, JSON, BYTES = "multipart/form-data", "application/json", "application/octet-stream"
-
-JSON_COST = 2
-"""Memory that a JSON body takes, in bytes per byte: the body, and the pictures in it once they are decoded."""
-
-LARGE_BYTES = 256 * 2**10
-"""Size from which a body is read in a thread, in bytes."""
-
-MAX_DIGITS = 20
-"""Most digits of a length that is read."""
-
-_OVERHEAD = 64 * 2**10
-"""Most bytes that the framing of a form or JSON may add to the pictures."""
-
-_FORM_START = re.compile(rb"(\r\n)?--.{1,200}\r\nContent-", re.IGNORECASE)
-"""How a multipart form begins."""
-
-_INDEX = re.compile(r"\[\d*\]$")
-"""What some clients add to the name of a field with several files."""
-
-_TYPE = "A form has the Content-Type multipart/form-data; boundary=..., which most libraries write themselves."
-
-Refusal = Callable[[], ServiceError]
-"""Makes the error of a body that is too long."""
-
-
-class UploadedFile(NamedTuple):
-    """One uploaded file; its name comes from the client and is only repeated in answers."""
-
-    name: str | None
-    data: bytes
 
 
 class Upload(NamedTuple):
@@ -81,37 +31,11 @@ class Upload(NamedTuple):
 
 
 async def _read_one(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
-    limit = settings.max_file_bytes
-    error = partial(FileTooLarge, limit)
-    kind = _kind(request)
-    if kind == FORM:
-        files = await _form_files(request, "file", limit, error, take)
-    elif kind == JSON:
-        files = await _json_files(request, limit, error, take)
-    else:
-        files = [UploadedFile(None, bytes(await _body(request, limit, error, take)))]
-        if not files[0].data:
-            raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
-        if _FORM_START.match(files[0].data):
-            raise MalformedBody(f"The body is a form, but its Content-Type is {kind[:40] or 'missing'}. {_TYPE}")
-    if len(files) > 1:
-        raise InvalidRequest(f"{len(files)} pictures came, and one is taken; use /predict/batch for several.")
-    return files
+    return await read_one(request, settings.max_file_bytes, take)
 
 
 async def _read_many(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
-    limit = settings.max_request_bytes
-    error = partial(RequestTooLarge, limit)
-    kind = _kind(request)
-    if kind == FORM:
-        files = await _form_files(request, "files", limit, error, take)
-    elif kind == JSON:
-        files = await _json_files(request, limit, error, take)
-    else:
-        raise InvalidRequest(f'Send the pictures as multipart/form-data, each in a field "files". {_TYPE}')
-    if len(files) > settings.max_files:
-        raise TooManyFiles(f"{len(files)} pictures came at once; send at most {settings.max_files} in one request.")
-    return files
+    return await read_many(request, settings.max_request_bytes, settings.max_files, take)
 
 
 def _admitted(
@@ -164,66 +88,3 @@ MANY_FILES_BODY = _body_of(
     "A form with the pictures, or JSON with them in base64.",
     {FORM: _with("files", _several(_FILE)), JSON: _with("images", _several(_TEXT))},
 )
-
-
-def _kind(request: Request) -> str:
-    """The media type of the body.
-
-    Raises:
-        UnsupportedFormat: the service cannot read this type or encoding.
-        MalformedBody: a multipart form without a semicolon before its boundary.
-    """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", ""):
-        raise UnsupportedFormat(f"A body with Content-Encoding {encoding[:20]!r} cannot be read; send it as it is.")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind.startswith(f"{FORM} "):
-        raise MalformedBody(f"A semicolon is missing in the Content-Type. {_TYPE}")
-    if kind.startswith("multipart/") and kind != FORM:
-        raise UnsupportedFormat("Of multipart bodies only multipart/form-data can be read.")
-    return kind
-
-
-async def _json_files(request: Request, limit: int, error: Refusal, take: Take) -> list[UploadedFile]:
-    """The pictures of a JSON body; `limit` is the most bytes of all of them together."""
-    body = await _body(request, limit * 3 // 2 + _OVERHEAD, error, lambda count: take(JSON_COST * count))
-    return [UploadedFile(None, picture) for picture in await _aside(json_pictures.pictures, body)]
-
-
-async def _form_files(request: Request, field: str, limit: int, error: Refusal, take: Take) -> list[UploadedFile]:
-    """The files of a field, or of the only other field with files; in `file`, a picture needs no file name."""
-    boundary = multipart.boundary(request.headers["content-type"])
-    body = await _body(request, limit + _OVERHEAD, error, take)
-    parts = await _aside(partial(multipart.parts, boundary=boundary), body)
-    files = [part for part in parts if part.filename is not None]
-    own = [part for part in parts if _field(part) == field]
-    if not own and len(set(map(_field, files))) == 1 and (field == "files" or len(files) == 1):
-        own = files
-    if not own or (field == "files" and any(part.filename is None for part in own)):
-        received = ", ".join(f'"{part.name[:40]}"' for part in parts[:5]) or "nothing"
-        raise InvalidRequest(f'The multipart field "{field}" must hold a file; received: {received}.')
-    return [UploadedFile(part.filename, part.content) for part in own]
-
-
-def _field(part: multipart.Part) -> str:
-    """The name of a part's field, without the index that some clients add: `files[0]`."""
-    return _INDEX.sub("", part.name)
-
-
-async def _aside(read: Callable[[bytearray], Result], body: bytearray) -> Result:
-    """Read a body, and a large one in a thread, so that other requests are answered meanwhile."""
-    return read(body) if len(body) < LARGE_BYTES else await asyncio.to_thread(read, body)
-
-
-async def _body(request: Request, limit: int, error: Refusal, take: Take) -> bytearray:
-    """Read the body and take its bytes from the budget; raise `error` as soon as it is longer than `limit`."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and (len(length) > MAX_DIGITS or int(length) > limit):
-        raise error()
-    body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > limit:
-            raise error()
-        take(len(chunk))
-        body += chunk
-    return body

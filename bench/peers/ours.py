@@ -9,11 +9,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from app.analyzer import find_faces
 from app.bootstrap import load_classifier, load_detector
 from app.emotions import LABELS
 from app.errors import NoFace
 from app.settings import Settings
+from app.vision.faces import find_faces
 from app.vision.preprocess import enlarge, model_input
 from bench.peers.answers import Face, serve
 
