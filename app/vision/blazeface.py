@@ -121,11 +121,11 @@ class BlazeFace:
                 scores[one].item(),
                 tuple(map(Point._make, places[one, 1:].tolist())),
             )
-            for one in _apart(places[:, 0], sizes)
+            for one in distinct(places[:, 0], sizes)
         ]
 
 
-def _apart(middles: NDArray[np.float64], sizes: NDArray[np.float64]) -> list[int]:
+def distinct(middles: NDArray[np.float64], sizes: NDArray[np.float64]) -> list[int]:
     """Non-maximum suppression: indices of the squares that overlap no square kept before them.
 
     Args:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from app.vision.blazeface import LEAST_SCORE, SAME, BlazeFace, Proposal
+from app.vision.blazeface import LEAST_SCORE, SAME, BlazeFace, Proposal, distinct
 from app.vision.geometry import Box, Pixels, Point, Square, apart
 from app.vision.haar import HaarDetector
 from app.vision.preprocess import UPRIGHT
@@ -20,7 +20,7 @@ LEAST = 0.5
 """Default confidence threshold for a face."""
 
 WEAK = 0.15
-"""A proposal with a lower score is not a face, and Haar is not asked; a closer search may score it higher."""
+"""A proposal with a lower score is not a face; a closer search may score it higher."""
 
 SEEN = 10
 """Strength from which a Haar window confirms a face."""
@@ -71,6 +71,9 @@ QUARTERS = (0, 90, 180, 270)
 STRIP = 2
 """Ratio of the sides above which a picture is always searched in parts."""
 
+LONG_STRIP = 14
+"""Ratio of the sides above which a strip is searched once, upright and in few parts: it would cost too much."""
+
 BREADTH = 5 / 3
 """Longest side of a picture, as a multiple of the short one, from which the side of its parts is taken. In a longer
 picture it follows the short side."""
@@ -88,8 +91,11 @@ SMALL_PART = 0.35
 OVERLAP = 0.2
 """Overlap of neighbouring parts, as a share of their side."""
 
-MOST_PARTS = 64
+MOST_PARTS = 52
 """Most parts of one size. A strip that would need more has larger parts."""
+
+THIN = 12
+"""Short side below which a picture is not searched, in pixels."""
 
 INSET = 2.5
 """Side of an enlarged view, as a share of the long side. In it, a face that fills the picture has a size that the
@@ -272,6 +278,8 @@ class FaceDetector:
         return followed
 
     def _searched(self, colours: Pixels, grey: Pixels) -> list[_Face]:
+        if min(grey.shape) < THIN:
+            return []
         if self._blazeface is None:
             return [_Face(one.square, one.confidence, None, ()) for one in self._haar.find(grey)]
         candidates = _Search(colours, grey, self._haar, self._blazeface).candidates()
@@ -295,6 +303,9 @@ class _Search:
         strip = whole.side > STRIP * min(width, height)
         first = [whole, *(_parts(width, height, PART) if strip else [])]
         self._look(first)
+        if whole.side > LONG_STRIP * min(width, height):
+            self._look_closely()
+            return self._found
         turn = 0 if self._settled() else self._turn(first)
         self._look_closely()
         if not strip:
@@ -344,16 +355,20 @@ class _Search:
             known = [one.proposal.square for one in self._found if one.sure or (decided and one.confidence >= LEAST)]
             for proposal in self._blazeface.propose(self._colours, view, turn):
                 inside = 0 <= proposal.square.x < width and 0 <= proposal.square.y < height
-                if inside and not (known and any(proposal.square.overlap(square) > SAME for square in known)):
+                if (
+                    inside
+                    and proposal.score >= WEAK
+                    and not (known and any(proposal.square.overlap(square) > SAME for square in known))
+                ):
                     self._found.append(self._judged(proposal, turn))
             self._found = _merged(self._found)
 
     def _judged(self, proposal: Proposal, turn: float, closer: tuple[float, ...] = (), score: float = 0) -> Candidate:
         """Rate a proposal, with the help of Haar."""
-        window = self._haar.confirm(self._grey, proposal.square, proposal.roll) if proposal.score >= WEAK else None
-        seen = window is not None and window.strength >= SEEN
+        window = self._haar.confirm(self._grey, proposal.square, proposal.roll)
+        seen = window.strength >= SEEN
         evidence = Evidence(score or proposal.score, closer, seen)
-        square = window.square if window and seen else _framed(proposal)
+        square = window.square if seen else _framed(proposal)
         return Candidate(proposal, square, evidence.confidence, evidence, turn)
 
     def _look_closely(self) -> None:
@@ -396,7 +411,8 @@ def _between(roll: float, turn: float) -> float:
 def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The most confident candidate at each place, highest confidence first."""
     surest = sorted(candidates, key=attrgetter("confidence"), reverse=True)
-    return apart(surest, lambda one, other: one.proposal.square.overlap(other.proposal.square) > SAME)
+    squares = np.array([candidate.proposal.square for candidate in surest], np.float64).reshape(-1, 3)
+    return [surest[index] for index in distinct(squares[:, :2], squares[:, 2])]
 
 
 def _breadth(width: int, height: int) -> float:
