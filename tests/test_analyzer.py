@@ -23,7 +23,7 @@ from app.vision.decoder import Limits, PixelPicture
 from app.vision.detector import SEARCH_SIDE
 from app.vision.faces import Selection, find_faces
 from app.vision.preprocess import enlarge, face_detail
-from tests.helpers import Moody, encoded, group, parts
+from tests.helpers import Moody, crowd, encoded, group, parts
 
 pytestmark = pytest.mark.anyio
 
@@ -146,10 +146,8 @@ async def test_pixels_are_answered_as_their_file_is(astronaut: NDArray[np.uint8]
     assert drawing.startswith(b"\x89PNG")
 
 
-async def test_the_largest_faces_that_are_sure_enough_are_answered(
-    astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]
-) -> None:
-    pixels = group(astronaut, hopper)
+async def test_the_largest_faces_that_are_sure_enough_are_answered() -> None:
+    pixels = np.dstack([crowd(36)] * 3)
     async with analyzing() as analyzer:
         every = (await analyzer.analyze(pixels)).prediction.faces
         (largest,) = (await analyzer.analyze(pixels, Selection(limit=1))).prediction.faces
