@@ -89,7 +89,7 @@ def test_every_face_of_a_turned_group(detector: FaceDetector, quarters: int) -> 
     picture = np.ascontiguousarray(np.rot90(canvas, -quarters))
     faces = find(detector, picture)
     assert len(faces) == 12
-    assert all(abs(((face.roll or 0) - 90 * quarters + 180) % 360 - 180) < 30 for face in faces)
+    assert all(abs(((face.roll or 0) - 90 * quarters + 180) % 360 - 180) < 25 for face in faces)
 
 
 def test_a_face_that_lies_beside_one_that_stands(detector: FaceDetector, astronaut: Picture) -> None:
@@ -285,7 +285,7 @@ def test_the_same_picture_has_the_same_faces_every_time(detector: FaceDetector, 
     picture = np.dstack([crowd(first)] * 3)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(partial(find, detector), [picture] * 50))
-    assert len(found[0]) >= 8
+    assert len(found[0]) > 8
     assert [faces for faces in found if faces != found[0]] == []
 
 
