@@ -4,17 +4,14 @@ from collections.abc import Iterable
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from app.vision.geometry import Box
+from app.vision.geometry import Box, Pixels
 
 MARGIN = 0.35
 """How far the blur reaches beyond each side of a face's box, as a share of that side: hair, ears and chin included."""
 
 CELLS = 5
 """Averages across the blurred part, and down it; its face spans three of them."""
-
-Pixels = NDArray[np.uint8]
 
 
 def blur_faces(pixels: Pixels, boxes: Iterable[Box]) -> None:

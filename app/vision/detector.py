@@ -278,8 +278,6 @@ class FaceDetector:
         return followed
 
     def _searched(self, colours: Pixels, grey: Pixels) -> list[_Face]:
-        if min(grey.shape) < THIN:
-            return []
         if self._blazeface is None:
             return [_Face(one.square, one.confidence, None, ()) for one in self._haar.find(grey)]
         candidates = _Search(colours, grey, self._haar, self._blazeface).candidates()
@@ -299,6 +297,8 @@ class _Search:
     def candidates(self) -> list[Candidate]:
         """Possible faces, highest confidence first. Each further search runs only if the results so far call for it."""
         height, width = self._grey.shape
+        if min(height, width) < THIN:
+            return []
         whole = Square(width / 2, height / 2, max(width, height))
         strip = whole.side > STRIP * min(width, height)
         first = [whole, *(_parts(width, height, PART) if strip else [])]
@@ -311,14 +311,11 @@ class _Search:
         if not strip:
             if self._smallest() >= SMALL * whole.side:
                 return self._found
-            self._look(_parts(width, height, PART), turn, decided=True)
-            self._look_closely()
+            self._go_on(_parts(width, height, PART), turn)
         if not self._smallest():
-            self._look([whole.grown(INSET)], turn, decided=True)
-            self._look_closely()
+            self._go_on([whole.grown(INSET)], turn)
         if self._smallest() < TINY * _breadth(width, height):
-            self._look(_parts(width, height, SMALL_PART), turn, decided=True)
-            self._look_closely()
+            self._go_on(_parts(width, height, SMALL_PART), turn)
         return self._found
 
     def _settled(self) -> bool:
@@ -338,36 +335,38 @@ class _Search:
 
         return max(QUARTERS, key=upright)
 
+    def _go_on(self, views: Sequence[Square], turn: int) -> None:
+        """Search further squares at the picture's turn. Faces that are known are not judged again."""
+        self._look(views, turn, known_from=LEAST)
+        self._look_closely()
+
     def _smallest(self) -> float:
         """Side of the smallest face with at least `LEAST` confidence, in pixels; 0 without one."""
         return min((one.proposal.square.side for one in self._found if one.confidence >= LEAST), default=0)
 
-    def _look(self, views: Sequence[Square], turn: float = 0, *, decided: bool = False) -> None:
+    def _look(self, views: Sequence[Square], turn: float = 0, known_from: float = math.inf) -> None:
         """Search squares of the picture. The most confident candidate at each place is kept.
 
         Args:
             views: squares to search.
             turn: rotation of the views, in degrees, clockwise.
-            decided: whether it is the picture's turn. Then known faces are not judged again.
+            known_from: confidence from which a face is not judged again; one that is sure never is.
         """
         height, width = self._grey.shape
         for view in views:
-            known = [one.proposal.square for one in self._found if one.sure or (decided and one.confidence >= LEAST)]
+            known = [face.proposal.square for face in self._found if face.sure or face.confidence >= known_from]
             for proposal in self._blazeface.propose(self._colours, view, turn):
-                inside = 0 <= proposal.square.x < width and 0 <= proposal.square.y < height
-                if (
-                    inside
-                    and proposal.score >= WEAK
-                    and not (known and any(proposal.square.overlap(square) > SAME for square in known))
-                ):
-                    self._found.append(self._judged(proposal, turn))
+                square = proposal.square
+                inside = 0 <= square.x < width and 0 <= square.y < height
+                if inside and proposal.score >= WEAK and not any(square.overlap(other) > SAME for other in known):
+                    self._found.append(self._judged(proposal, turn, proposal.score))
             self._found = _merged(self._found)
 
-    def _judged(self, proposal: Proposal, turn: float, closer: tuple[float, ...] = (), score: float = 0) -> Candidate:
-        """Rate a proposal, with the help of Haar."""
+    def _judged(self, proposal: Proposal, turn: float, score: float, closer: tuple[float, ...] = ()) -> Candidate:
+        """Rate a proposal by its scores at first sight and in closer looks, with the help of Haar."""
         window = self._haar.confirm(self._grey, proposal.square, proposal.roll)
         seen = window.strength >= SEEN
-        evidence = Evidence(score or proposal.score, closer, seen)
+        evidence = Evidence(score, closer, seen)
         square = window.square if seen else _framed(proposal)
         return Candidate(proposal, square, evidence.confidence, evidence, turn)
 
@@ -391,7 +390,7 @@ class _Search:
         if candidate.evidence.seen and abs(_between(proposal.roll, candidate.turn)) <= UPRIGHT:
             evidence = candidate.evidence._replace(closer=closer)
             return candidate._replace(evidence=evidence, confidence=evidence.confidence)
-        return self._judged(looks[0] if looks else proposal, proposal.roll, closer, score)
+        return self._judged(looks[0] if looks else proposal, proposal.roll, score, closer)
 
     def _again(self, proposal: Proposal, view: Square) -> Proposal | None:
         """The same face in another view, in which it is upright; None if it is not seen there."""

@@ -17,12 +17,11 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 from app.emotions import EMOTIONS
 from app.schemas import Face, ImageSize
 from app.vision.blur import blur_faces
-from app.vision.geometry import Box
+from app.vision.geometry import Box, Pixels
 from app.vision.percent import percent
 
 FileFormat = Literal["JPEG", "PNG"]
 Style = Literal["bars", "boxes"]
-Pixels = NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MAX_PIXELS = 4_000_000
