@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from app.emotions import EMOTIONS, LABELS, doubtful_message
 from app.errors import InvalidRequest, NoFace, OutOfMemory, ServiceError
-from app.model.backend import MAX_BATCH, Backend, Probabilities, in_parts
+from app.model.backend import Backend, Crop, Probabilities
 from app.model.occlusion import evidence, occluded
-from app.observer import Observer
+from app.observer import Observer, Stage
 from app.schemas import Face, FaceCoordinates, ImageSize, LandmarkPoint, Landmarks, ModelName, Prediction, Timings
 from app.vision import drawing
-from app.vision.decoder import Limits, Picture, PixelPicture
+from app.vision.decoder import Limits
 from app.vision.detector import LEAST, FaceDetector, FoundFace
 from app.vision.faces import EVERY_FACE, FoundFaces, Selection, Source, face_pixels, find_faces
 from app.vision.geometry import Point
@@ -40,10 +40,17 @@ CERTAIN_FACE = 0.9
 
 
 class Analysis(NamedTuple):
-    """A prediction and its picture."""
+    """An answered picture.
+
+    Attributes:
+        prediction: the answer.
+        found: the faces that it describes, in the same order.
+        probabilities: of each face, float32 [7], before rounding.
+    """
 
     prediction: Prediction
-    picture: Picture | PixelPicture
+    found: FoundFaces
+    probabilities: Sequence[Probabilities]
 
 
 @dataclass(frozen=True)
@@ -124,12 +131,8 @@ class Analyzer:
             InvalidImage, UnsupportedFormat, FileTooLarge, TooManyPixels, NoFace, Overloaded, ModelStopped.
         """
         asked = time.perf_counter()
-        found = await self._find(source, selection, near)
-        classifying = time.perf_counter()
-        probabilities = await self._backend.classify(found.crops)
-        ended = time.perf_counter()
-        if self._observer.on_stage is not None:
-            self._observer.on_stage("classify", classifying, ended)
+        found, stages = await self._find(source, selection, near)
+        probabilities, classified = await self._classify(found.crops)
         faces = [self._described(face, row) for face, row in zip(found.faces, probabilities, strict=True)]
         top = next((face for face in faces if face.detection >= LEAST), faces[0])
         prediction = Prediction(
@@ -138,14 +141,12 @@ class Analyzer:
             image=ImageSize(width=found.picture.width, height=found.picture.height),
             model=self._model,
             timings_ms=Timings(
-                decode=round(1000 * (found.decoded - found.started), 2),
-                detect=round(1000 * (found.detected - found.decoded), 2),
-                classify=round(1000 * (ended - classifying), 2),
-                total=round(1000 * (ended - asked), 2),
+                **{stage.name: stage.milliseconds for stage in (*stages, classified)},
+                total=round(1000 * (classified.ended - asked), 2),
             ),
         )
         self._observer.on_picture(found.picture.format, prediction)
-        return Analysis(prediction, found.picture)
+        return Analysis(prediction, found, probabilities)
 
     async def attempt(
         self,
@@ -153,7 +154,7 @@ class Analyzer:
         selection: Selection = EVERY_FACE,
         near: Sequence[FoundFace] = (),
         within: AbstractContextManager[None] | None = None,
-    ) -> Prediction | ServiceError:
+    ) -> Analysis | ServiceError:
         """Analyze one picture of several; return a ServiceError instead of raising it, and notify the observer.
 
         Args:
@@ -162,7 +163,7 @@ class Analyzer:
         """
         try:
             with within or nullcontext():
-                return (await self.analyze(source, selection, near)).prediction
+                return await self.analyze(source, selection, near)
         except ServiceError as error:
             self._observer.on_refusal(error)
             return error
@@ -190,10 +191,10 @@ class Analyzer:
             The errors of `analyze`.
         """
         wanted = selection._replace(limit=None) if blur else selection
-        prediction, picture = await self.analyze(source, wanted)
+        prediction, found, _ = await self.analyze(source, wanted)
 
         def draw() -> bytes:
-            pixels, faces = picture.rgb(min(drawing.drawing_size(prediction.image))), prediction.faces
+            pixels, faces = found.picture.rgb(min(drawing.drawing_size(prediction.image))), prediction.faces
             blurred = faces if blur else ()
             drawn = drawing.draw_faces(pixels, prediction.image, faces[: selection.limit], style, blurred)
             return drawing.encoded(drawn, form)
@@ -219,14 +220,11 @@ class Analyzer:
             InvalidRequest: the picture has no face of that number, or none at that point.
             The errors of `analyze`.
         """
-        found = await self._find(source, selection)
+        found, _ = await self._find(source, selection)
         number = _number(found.faces, which)
         place, crop = found.faces[number], found.crops[number]
         crops = await self._in_pool(lambda: list(occluded(crop)))
-        classifying = time.perf_counter()
-        probabilities = await in_parts(self._backend.classify, crops, MAX_BATCH)
-        if self._observer.on_stage is not None:
-            self._observer.on_stage("classify", classifying, time.perf_counter())
+        probabilities, _ = await self._classify(crops)
         face = self._described(place, probabilities[0])
         label = label or face.emotion
         heat = evidence(np.stack(probabilities), LABELS.index(label))
@@ -267,12 +265,21 @@ class Analyzer:
             "plausible": [emotion.name for emotion in plausible],
         }
 
-    async def _find(self, source: Source, selection: Selection, near: Sequence[FoundFace] = ()) -> FoundFaces:
+    async def _find(
+        self, source: Source, selection: Selection, near: Sequence[FoundFace] = ()
+    ) -> tuple[FoundFaces, tuple[Stage, Stage]]:
         found = await self._in_pool(lambda: find_faces(source, self._detector, self._limits, selection, near))
-        if self._observer.on_stage is not None:
-            self._observer.on_stage("decode", found.started, found.decoded)
-            self._observer.on_stage("detect", found.decoded, found.detected)
-        return found
+        stages = Stage("decode", found.started, found.decoded), Stage("detect", found.decoded, found.detected)
+        for stage in stages:
+            self._observer.on_stage(stage)
+        return found, stages
+
+    async def _classify(self, crops: Sequence[Crop]) -> tuple[Sequence[Probabilities], Stage]:
+        began = time.perf_counter()
+        probabilities = await self._backend.classify(crops)
+        stage = Stage("classify", began, time.perf_counter())
+        self._observer.on_stage(stage)
+        return probabilities, stage
 
     async def _in_pool(self, function: Callable[[], Answer]) -> Answer:
         try:

@@ -93,5 +93,5 @@ LABELS: tuple[str, ...] = tuple(emotion.name for emotion in EMOTIONS)
 
 def doubtful_message(plausible: Sequence[Emotion]) -> str:
     """A sentence about a face that may have any of these expressions, at least one."""
-    *others, last = (emotion.noun for emotion in plausible)
+    *others, last = [emotion.noun for emotion in plausible]
     return f"The face may show {', '.join(others)}{' or ' if others else ''}{last}."

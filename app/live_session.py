@@ -8,14 +8,11 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 
-import numpy as np
-
-from app.analyzer import Analyzer
+from app.analyzer import Analysis, Analyzer
 from app.concurrency import Admission
 from app.errors import NoFace, ServiceError
-from app.schemas import Face, LiveError, LiveFace, LiveFrame
+from app.schemas import LiveError, LiveFace, LiveFrame
 from app.vision.detector import FoundFace
-from app.vision.geometry import Point
 from app.vision.tracker import Tracker
 
 MAX_FRAME_BYTES = 2 * 2**20
@@ -36,7 +33,7 @@ class LiveSession:
         self._received = 0
         self._passed = 0
         self._change = asyncio.Event()
-        self._near: list[FoundFace] = []
+        self._near: Sequence[FoundFace] = ()
         self._searched = -math.inf
 
     def offer(self, frame: bytes) -> None:
@@ -61,32 +58,25 @@ class LiveSession:
     async def _answer(self, frame: bytes, number: int) -> LiveFrame | LiveError:
         now = time.monotonic()
         if now - self._searched > FULL_SEARCH_SECONDS:
-            self._near, self._searched = [], now
+            self._near, self._searched = (), now
         answer = await self._analyzer.attempt(frame, near=self._near, within=self._admission.admit())
         if isinstance(answer, NoFace):
             return LiveFrame(frame=number, passed=self._passed, faces=[])
         if isinstance(answer, ServiceError):
             return LiveError(frame=number, passed=self._passed, error=str(answer), code=answer.code)
-        self._near = [_found(face) for face in answer.faces]
+        self._near = answer.found.faces
         return LiveFrame(
             frame=number,
             passed=self._passed,
-            faces=self._followed(answer.faces, now),
-            image=answer.image,
-            timings_ms=answer.timings_ms,
+            faces=self._followed(answer, now),
+            image=answer.prediction.image,
+            timings_ms=answer.prediction.timings_ms,
         )
 
-    def _followed(self, faces: Sequence[Face], now: float) -> list[LiveFace]:
-        found = [(face.face_coordinates.box, np.array(list(face.probabilities.values()), np.float32)) for face in faces]
-        tracks = self._tracker.follow(found, now)
+    def _followed(self, answer: Analysis, now: float) -> list[LiveFace]:
+        boxes = [face.box for face in answer.found.faces]
+        tracks = self._tracker.follow(list(zip(boxes, answer.probabilities, strict=True)), now)
         return [
             LiveFace(id=track.id, **dict(self._analyzer.relabel(face, track.probabilities)))
-            for face, track in zip(faces, tracks, strict=True)
+            for face, track in zip(answer.prediction.faces, tracks, strict=True)
         ]
-
-
-def _found(face: Face) -> FoundFace:
-    """The place of an answered face, as the detector's type."""
-    places = dict(face.landmarks).values() if face.landmarks else ()
-    landmarks = tuple(Point(place.x, place.y) for place in places)
-    return FoundFace(face.face_coordinates.box, face.detection, face.angle, landmarks)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -26,6 +27,7 @@ from app.http.static_files import static_files
 from app.http.timeouts import BodyTimeout
 from app.http.tracing import OFF, Tracing
 from app.routers import drawings, info, live, predict
+from app.routers.dependencies import Service
 from app.settings import MOST_PIXELS, Settings
 
 _LOG = logging.getLogger("uvicorn.error")
@@ -44,6 +46,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     settings = settings or Settings()
     metrics = Metrics()
     admission = Admission(settings.max_in_flight, settings.picture_threads)
+    byte_budget = ByteBudget(settings.max_held_bytes)
+    live_sessions = asyncio.Semaphore(settings.max_live)
     tracing = Tracing(__version__) if settings.traces else None
 
     @asynccontextmanager
@@ -52,7 +56,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         async with running(settings, parts, RequestObserver(metrics, tracing)) as (analyzer, backend):
             sample = await run_in_threadpool(info.SAMPLE.read_bytes)  # Starlette loads anyio's backend for it.
             await analyzer.warm(sample, settings.picture_threads)
-            app.state.analyzer, app.state.backend = analyzer, backend
+            app.state.service = Service(settings, analyzer, backend, admission, byte_budget, live_sessions, metrics)
             about = backend.card.model_dump(include={"name", "version", "sha256"})
             metrics.watch(about, lambda: backend.queued, lambda: admission.in_flight, LABELS)
             if settings.engine == "litert" and "engine" not in settings.model_fields_set:
@@ -83,11 +87,6 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         docs_url=None,
         redoc_url=None,
     )
-    app.state.settings = settings
-    app.state.metrics = metrics
-    app.state.admission = admission
-    app.state.byte_budget = ByteBudget(settings.max_held_bytes)
-    app.state.live_sessions = asyncio.Semaphore(settings.max_live)
     _add_middleware(app, settings, metrics)
     problem_details.install(app)
     description.install(app)
@@ -129,8 +128,13 @@ def _include_routers(app: FastAPI, settings: Settings) -> None:
     app.include_router(live.router, dependencies=[Depends(SocketAccess(keys, settings.cors_origins)), *rates])
 
 
+@cache
+def _app() -> FastAPI:
+    return create_app()
+
+
 def __getattr__(name: str) -> FastAPI:
-    """`app`, made when a server asks for it, so that importing this module reads no settings."""
+    """`app`, made when a server first asks for it, so that importing this module reads no settings."""
     if name == "app":
-        return create_app()
+        return _app()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

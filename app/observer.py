@@ -1,9 +1,27 @@
 """Defines the observer of the service's work, for logs and metrics."""
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 from app.errors import ServiceError
 from app.schemas import Prediction
+
+
+class Stage(NamedTuple):
+    """A finished stage of a picture.
+
+    Attributes:
+        name: `decode`, `detect` or `classify`.
+        began, ended: in seconds of `time.perf_counter`.
+    """
+
+    name: str
+    began: float
+    ended: float
+
+    @property
+    def milliseconds(self) -> float:
+        """Duration, in milliseconds with two decimals."""
+        return round(1000 * (self.ended - self.began), 2)
 
 
 class Observer:
@@ -12,9 +30,8 @@ class Observer:
     `on_batch` runs in the thread of the model, the others in the event loop and in the task of the request.
     """
 
-    on_stage: Callable[[str, float, float], None] | None = None
-    """Called with a stage of a picture (`decode`, `detect` or `classify`), its start and its end, in seconds of
-    `time.perf_counter`; None if nothing asks for stages."""
+    def on_stage(self, stage: Stage) -> None:
+        """A stage of a picture has ended."""
 
     def on_picture(self, format: str, prediction: Prediction) -> None:
         """A picture was answered; `format` is its file format, by Pillow's name."""

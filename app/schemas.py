@@ -29,7 +29,7 @@ Label = TypeAliasType(
 )
 """One of the seven labels."""
 
-Probabilities = TypeAliasType("Probabilities", Annotated[dict[str, Probability], _of_each_label("number")])
+LabelProbabilities = TypeAliasType("LabelProbabilities", Annotated[dict[str, Probability], _of_each_label("number")])
 """A probability of each label."""
 
 Messages = TypeAliasType("Messages", Annotated[dict[str, str], _of_each_label("string")])
@@ -79,7 +79,7 @@ class Face(_Answer):
     confidence: Probability = Field(
         description="Its probability, 0 to 1: about the share of people who would choose this label.", examples=[0.93]
     )
-    probabilities: Probabilities = Field(
+    probabilities: LabelProbabilities = Field(
         description="Probability of each label, with four decimals; they sum to 1 within 0.001.",
         examples=[{name: 0.94 if name == "happy" else 0.01 for name in LABELS}],
     )
@@ -221,7 +221,7 @@ class Ready(_Answer):
     status: Literal["ready"] = "ready"
 
 
-class Service(_Answer):
+class Entry(_Answer):
     """Where to go from here."""
 
     name: str

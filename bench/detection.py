@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from skimage import data
 from tqdm import tqdm
 
@@ -33,12 +32,10 @@ from app.bootstrap import load_detector
 from app.settings import Settings
 from app.vision.decoder import Limits, Picture, PixelPicture
 from app.vision.detector import SEARCH_SIDE, FaceDetector
-from app.vision.geometry import Box
+from app.vision.geometry import Box, Pixels
 from bench.photographs import RATIOS, Photograph, Truth, panoramas, photographs, turned, without_people
 from bench.pictures import jpeg, people, placed
 from training.photographs import judge
-
-Colours = NDArray[np.uint8]
 
 
 class Finder(NamedTuple):
@@ -50,7 +47,7 @@ class Finder(NamedTuple):
     """
 
     side: int | None
-    find: Callable[[Colours, tuple[int, int]], list[Box]]
+    find: Callable[[Pixels, tuple[int, int]], list[Box]]
 
 
 FACES = ((0, Box(177, 66, 95, 95)), (1, Box(155, 105, 222, 222)))
@@ -85,7 +82,7 @@ class Tally:
     overlaps: list[float] = field(default_factory=list)
 
 
-def scenes(count: int) -> Iterator[tuple[Colours, list[Box]]]:
+def scenes(count: int) -> Iterator[tuple[Pixels, list[Box]]]:
     """Make pictures, uint8 [H, W, 3], with the boxes of the faces in them."""
     for number in range(count):
         random = np.random.default_rng((7, number))
@@ -111,7 +108,7 @@ def full_size(cascade: Path) -> Finder:
     """Haar with the usual settings of tutorials: full size, scale 1.1, five neighbours, 30 px."""
     classifier = cv2.CascadeClassifier(str(cascade))
 
-    def find(colours: Colours, _: tuple[int, int]) -> list[Box]:
+    def find(colours: Pixels, _: tuple[int, int]) -> list[Box]:
         grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
         return [Box(*map(int, box)) for box in classifier.detectMultiScale(grey, 1.1, 5, minSize=(30, 30))]
 
@@ -167,7 +164,7 @@ def _best(boxes: list[Box], face: Box) -> Box | None:
     return best if best is not None and best.overlap(face) > MATCH else None
 
 
-def _paste(canvas: Colours, boxes: list[Box], side: int, random: np.random.Generator) -> None:
+def _paste(canvas: Pixels, boxes: list[Box], side: int, random: np.random.Generator) -> None:
     """Paste one face of `side` px, with soft edges, at a free place; append its box to `boxes`."""
     which, face = FACES[int(random.integers(2))]
     person = people()[which]

@@ -6,11 +6,10 @@ from io import BytesIO
 import cv2
 import numpy as np
 from matplotlib.cbook import get_sample_data
-from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-Pixels = NDArray[np.uint8]
+from app.vision.geometry import Pixels
 
 
 @cache

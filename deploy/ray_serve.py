@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
-from numpy.typing import NDArray
 from pydantic import BaseModel, PositiveInt
 from ray import serve
 from ray.exceptions import RayActorError
@@ -31,10 +30,8 @@ from app.main import create_app
 from app.model.backend import MAX_BATCH, Crop, Probabilities, in_parts
 from app.model.card import Card, read_card
 from app.settings import Settings
-from app.vision.preprocess import model_input
-
-Luma = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from app.vision.geometry import Pixels
+from app.vision.preprocess import Floats, model_input
 
 ENVIRONMENT = {
     # HAProxy, which comes with Ray, costs a fraction of Ray's own proxy.
@@ -81,7 +78,7 @@ class Model:
         self._backend = local_backend(load_classifier(settings), settings)
         await self._backend.start()
 
-    async def classify(self, faces: Luma) -> Floats:
+    async def classify(self, faces: Pixels) -> Floats:
         """uint8 [n, 96, 96] -> float32 [n, 7]."""
         return np.stack(await self._backend.classify(list(model_input(faces))))
 
@@ -119,7 +116,7 @@ class Remote:
         self._health.cancel()
 
     async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
-        return await in_parts(self._classify, crops, self._most_queued)
+        return await in_parts(self._classify, crops, min(MAX_BATCH, self._most_queued))
 
     async def _classify(self, crops: Sequence[Crop]) -> Floats:
         if self.queued + len(crops) > self._most_queued:
@@ -130,7 +127,7 @@ class Remote:
         finally:
             self.queued -= len(crops)
 
-    async def _ask(self, faces: Luma) -> Floats:
+    async def _ask(self, faces: Pixels) -> Floats:
         for _ in range(_TRIES):
             try:
                 answers: Floats = await self._model.classify.remote(faces)
@@ -152,7 +149,7 @@ class Remote:
             await asyncio.sleep(_HEALTH_SECONDS)
 
 
-def _luma(crops: Floats) -> Luma:
+def _luma(crops: Floats) -> Pixels:
     """Recover the luma from which `app.vision.preprocess.model_input` made the crops, rounded where a part is hidden.
 
     It takes a twelfth of the bytes, so Ray sends that of a face in the call itself.

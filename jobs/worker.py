@@ -54,7 +54,7 @@ class Worker:
         answer = await self._analyzer.attempt(item.data, self._selection)
         if isinstance(answer, ServiceError):
             return [refused(item.name, answer.code, str(answer))]
-        return list(answered(item.name, answer))
+        return list(answered(item.name, answer.prediction))
 
 
 async def _next(answers: AsyncIterator[list[Row]]) -> list[Row] | None:

@@ -23,19 +23,18 @@ from skimage.data import lfw_subset
 
 from app.__main__ import main
 from app.bootstrap import Parts, load_detector
+from app.cli.serve import uvicorn_options
 from app.http.server import http_protocol
-from app.http.websocket_protocol import WebSocketProtocol
 from app.model.backend import LocalBackend, Model
 from app.model.card import Card, read_card
 from app.settings import Settings
+from app.vision.geometry import Pixels
 from bench.server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
 INTERRUPTIBLE = ("env", "--default-signal=INT")
 """Prefix of a command that a test interrupts; commands in the background of a shell ignore interrupts otherwise."""
-
-Pixels = NDArray[np.uint8]
 
 
 def encoded(image: Pixels | Image.Image, format: str = "PNG", **options: object) -> bytes:
@@ -126,14 +125,8 @@ def serving(app: FastAPI, port: int = 0, **settings: Any) -> Iterator[str]:
     Args: `port` 0 picks a free port.
     """
     times: dict[str, Any] = {"head_seconds": 10.0, "body_seconds": 60.0} | settings
-    config = uvicorn.Config(
-        app,
-        port=port or free_port(),
-        log_level="warning",
-        loop="asyncio",
-        http=http_protocol(**times),
-        ws=WebSocketProtocol,
-    )
+    ours = {"host": "127.0.0.1", "port": port or free_port(), "http": http_protocol(**times), "log_level": "warning"}
+    config = uvicorn.Config(app, **uvicorn_options(Settings()) | ours)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.analyzer import Analyzer
+from app.analyzer import Analysis, Analyzer
 from app.bootstrap import load_detector
 from app.emotions import EMOTIONS, LABELS, doubtful_message
 from app.errors import InvalidImage, NoFace, Overloaded, ServiceError, TooManyPixels
@@ -218,7 +218,7 @@ async def test_pixels_have_the_limits_of_files(astronaut: NDArray[np.uint8]) -> 
 async def test_an_attempt_returns_what_analysis_raises_and_tells_the_observer(portrait: bytes) -> None:
     observer = Recorder()
     async with analyzing(observer) as analyzer:
-        assert isinstance(await analyzer.attempt(portrait), Prediction)
+        assert isinstance(await analyzer.attempt(portrait), Analysis)
         assert isinstance(await analyzer.attempt(b"text"), InvalidImage)
         assert isinstance(await analyzer.attempt(encoded(np.zeros((99, 99, 3), np.uint8))), NoFace)
     assert observer.told == [1, ("JPEG", 1), "invalid_image", "no_face"]
@@ -266,3 +266,18 @@ async def test_others_come_in_between_the_parts_of_an_explanation(portrait: byte
     crops = np.concatenate(model.seen)
     assert np.flatnonzero(crops.min(axis=(1, 2, 3)) == 2).tolist() == [MAX_BATCH]
     assert len(crops) == 1 + GRID * GRID + 1
+
+
+async def test_others_come_in_between_the_faces_of_a_crowd() -> None:
+    model = Held()
+    _, backend = parts(model)
+    await backend.start()
+    crowd, other = (np.full((96, 96, 3), value, np.float32) for value in (1, 2))
+    many = asyncio.create_task(backend.classify([crowd] * 40))
+    assert await asyncio.to_thread(model.busy.wait, 10)
+    single = asyncio.create_task(backend.classify([other]))
+    await asyncio.sleep(0)
+    model.free.set()
+    assert [len(answers) for answers in await asyncio.gather(many, single)] == [40, 1]
+    await backend.stop()
+    assert np.flatnonzero(np.concatenate(model.seen).max(axis=(1, 2, 3)) == 2).tolist() == [MAX_BATCH]

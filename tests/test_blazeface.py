@@ -7,15 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from app.errors import StartError
 from app.settings import Settings
 from app.vision.blazeface import SAME, BlazeFace
-from app.vision.geometry import Point, Square
+from app.vision.geometry import Pixels, Point, Square
 from tests.helpers import group
-
-Picture = NDArray[np.uint8]
 
 WHOLE = Square(256, 256, 512)
 RIGHT_EYE, LEFT_EYE = Point(203, 107), Point(245, 107)
@@ -30,7 +27,7 @@ def near(one: Point, other: Point, most: float) -> bool:
     return abs(one.x - other.x) < most and abs(one.y - other.y) < most
 
 
-def test_a_face_with_its_landmarks(blazeface: BlazeFace, astronaut: Picture) -> None:
+def test_a_face_with_its_landmarks(blazeface: BlazeFace, astronaut: Pixels) -> None:
     face = blazeface.propose(astronaut, WHOLE)[0]
     assert face.score > 0.8
     assert face.square.overlap(Square(224, 118, 104)) > 0.8
@@ -42,7 +39,7 @@ def test_a_face_with_its_landmarks(blazeface: BlazeFace, astronaut: Picture) -> 
     assert abs(face.roll) < 8
 
 
-def test_each_face_is_proposed_once(blazeface: BlazeFace, astronaut: Picture, hopper: Picture) -> None:
+def test_each_face_is_proposed_once(blazeface: BlazeFace, astronaut: Pixels, hopper: Pixels) -> None:
     for picture, faces in ((astronaut, 1), (group(astronaut, hopper), 2)):
         high, wide = picture.shape[:2]
         proposals = blazeface.propose(picture, Square(wide / 2, high / 2, max(wide, high)))
@@ -52,7 +49,7 @@ def test_each_face_is_proposed_once(blazeface: BlazeFace, astronaut: Picture, ho
 
 @pytest.mark.parametrize("view", [Square(256, 256, 700), Square(200, 150, 300), Square(240, 100, 260)])
 def test_places_are_those_of_the_picture_whatever_the_view(
-    blazeface: BlazeFace, astronaut: Picture, view: Square
+    blazeface: BlazeFace, astronaut: Pixels, view: Square
 ) -> None:
     face = blazeface.propose(astronaut, view)[0]
     assert near(face.landmarks[0], RIGHT_EYE, 10)
@@ -61,7 +58,7 @@ def test_places_are_those_of_the_picture_whatever_the_view(
 
 @pytest.mark.parametrize("angle", [-120, -60, 45, 180])
 def test_a_turned_view_of_a_turned_picture_shows_the_face(
-    blazeface: BlazeFace, astronaut: Picture, angle: float
+    blazeface: BlazeFace, astronaut: Pixels, angle: float
 ) -> None:
     turn = cv2.getRotationMatrix2D((255.5, 255.5), -angle, 1)
     turned = np.asarray(cv2.warpAffine(astronaut, turn, (512, 512)), np.uint8)
@@ -79,7 +76,7 @@ def test_any_picture_can_be_looked_at_from_anywhere(blazeface: BlazeFace, shape:
         assert all(face.score < 0.5 for face in blazeface.propose(picture, view))
 
 
-def test_threads_do_not_disturb_each_other(blazeface: BlazeFace, astronaut: Picture, hopper: Picture) -> None:
+def test_threads_do_not_disturb_each_other(blazeface: BlazeFace, astronaut: Pixels, hopper: Pixels) -> None:
     pictures = [astronaut, hopper[:512]] * 20
     alone = [blazeface.propose(picture, WHOLE) for picture in pictures[:2]]
     with ThreadPoolExecutor(4) as pool:

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from app.emotions import LABELS
 from app.errors import StartError
 from app.model.card import SAME_ANSWER, VARIANT_MARGINS, Card, digest, read_card
-from app.model.classifier import Classifier, Engine, Precision, Tensor, computes_bfloat16, pruned_network
+from app.model.classifier import Classifier, Engine, Precision, computes_bfloat16, pruned_network
 from app.settings import Settings
 from app.vision.geometry import Box
-from app.vision.preprocess import enlarge, face_detail, model_input
+from app.vision.preprocess import Floats, enlarge, face_detail, model_input
 from tests.helpers import ROOT
 from training import network
 
 
 @pytest.fixture(scope="module")
-def faces() -> Tensor:
+def faces() -> Floats:
     random = np.random.default_rng(0)
     return model_input(random.integers(0, 256, (37, 96, 96), dtype=np.uint8))
 
 
-def test_probabilities_for_any_number_of_faces(classifier: Classifier, faces: Tensor) -> None:
+def test_probabilities_for_any_number_of_faces(classifier: Classifier, faces: Floats) -> None:
     everything = classifier.predict(faces)
     assert everything.shape == (37, len(LABELS))
     assert everything.dtype == np.float32
@@ -39,7 +39,7 @@ def test_probabilities_for_any_number_of_faces(classifier: Classifier, faces: Te
 @pytest.mark.slow
 @pytest.mark.parametrize(("engine", "precision"), [("keras", "float32"), ("keras", "auto"), ("litert", "auto")])
 def test_a_face_has_the_same_probabilities_in_any_batch(
-    engine: Engine, precision: Precision, portraits: Tensor
+    engine: Engine, precision: Precision, portraits: Floats
 ) -> None:
     classifier = Classifier(Settings().model_path, engine, precision)
     alone = np.concatenate([classifier.predict(portraits[number : number + 1]) for number in range(len(portraits))])
@@ -62,7 +62,7 @@ def test_the_network_is_plain_vgg16(classifier: Classifier) -> None:
 
 
 @pytest.mark.slow
-def test_a_network_of_ones_own_may_have_dropout(faces: Tensor, tmp_path: Path) -> None:
+def test_a_network_of_ones_own_may_have_dropout(faces: Floats, tmp_path: Path) -> None:
     path = Settings().model_path
     shipped, layers = keras.models.load_model(path, compile=False), []
     for layer in shipped.layers[1:]:
@@ -78,7 +78,7 @@ def test_a_network_of_ones_own_may_have_dropout(faces: Tensor, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_leaving_channels_out_changes_nothing(faces: Tensor) -> None:
+def test_leaving_channels_out_changes_nothing(faces: Floats) -> None:
     model = keras.models.load_model(Settings().model_path, compile=False)
     smaller = pruned_network(model)
     np.testing.assert_allclose(smaller.predict(faces, verbose=0), model.predict(faces, verbose=0), atol=1e-6)
@@ -89,7 +89,7 @@ def test_leaving_channels_out_changes_nothing(faces: Tensor) -> None:
 
 
 @pytest.fixture(scope="module")
-def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Tensor:
+def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Floats:
     """Both portraits' faces, framed in sixteen ways."""
     random = np.random.default_rng(4)
     boxes = ((astronaut, Box(177, 66, 95, 95)), (hopper, Box(155, 105, 222, 222)))
@@ -101,7 +101,7 @@ def portraits(astronaut: NDArray[np.uint8], hopper: NDArray[np.uint8]) -> Tensor
 
 
 @pytest.mark.slow
-def test_faster_forms_answer_the_same(portraits: Tensor) -> None:
+def test_faster_forms_answer_the_same(portraits: Floats) -> None:
     path = Settings().model_path
     exact = Classifier(path, precision="float32").predict(portraits)
     for fast in (Classifier(path, precision="bfloat16"), Classifier(path, engine="litert")):

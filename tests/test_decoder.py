@@ -7,24 +7,22 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from app.errors import FileTooLarge, InvalidImage, ServiceError, TooManyPixels, UnsupportedFormat
 from app.vision import jpeg
 from app.vision.decoder import Limits, PixelPicture
 from app.vision.decoder import Picture as Upload
+from app.vision.geometry import Pixels
 from bench.malicious_images import chunk
 from tests.helpers import bilevel_bomb, encoded
 
-Picture = NDArray[np.uint8]
 
-
-def read(data: bytes, max_bytes: int = 20 * 2**20, max_pixels: int = 50_000_000) -> Picture:
+def read(data: bytes, max_bytes: int = 20 * 2**20, max_pixels: int = 50_000_000) -> Pixels:
     return Upload(data, Limits(max_bytes, max_pixels)).rgb()
 
 
-def distance(one: Picture, other: Picture) -> float:
+def distance(one: Pixels, other: Pixels) -> float:
     """Mean absolute difference in grey levels; infinite when the sizes differ."""
     if one.shape != other.shape:
         return float("inf")
@@ -32,14 +30,14 @@ def distance(one: Picture, other: Picture) -> float:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
-def test_every_accepted_format_is_recognised_by_content(astronaut: Picture, format: str) -> None:
+def test_every_accepted_format_is_recognised_by_content(astronaut: Pixels, format: str) -> None:
     image = read(encoded(astronaut, format))
     assert image.dtype == np.uint8
     assert distance(image, astronaut) < 6
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(astronaut: Picture, orientation: int) -> None:
+def test_exif_orientation_is_applied(astronaut: Pixels, orientation: int) -> None:
     turned = {
         1: astronaut,
         2: astronaut[:, ::-1],
@@ -58,7 +56,7 @@ def test_exif_orientation_is_applied(astronaut: Picture, orientation: int) -> No
 
 @pytest.mark.parametrize(("short_side", "side"), [(513, 512), (256, 256), (171, 256), (128, 128), (60, 64), (16, 16)])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
-def test_a_picture_is_reduced_by_a_whole_factor(astronaut: Picture, format: str, short_side: int, side: int) -> None:
+def test_a_picture_is_reduced_by_a_whole_factor(astronaut: Pixels, format: str, short_side: int, side: int) -> None:
     upload = Upload(encoded(astronaut, format, **({"quality": 95} if format == "JPEG" else {})), Limits(10**7, 10**7))
     reduced = upload.rgb(short_side)
     assert (upload.width, upload.height) == (512, 512)
@@ -67,7 +65,7 @@ def test_a_picture_is_reduced_by_a_whole_factor(astronaut: Picture, format: str,
     assert distance(reduced, np.asarray(expected)) < 3
 
 
-def test_pixels_are_reduced_as_a_file_is(astronaut: Picture) -> None:
+def test_pixels_are_reduced_as_a_file_is(astronaut: Pixels) -> None:
     limits = Limits(10**7, 10**7)
     for short_side in (None, 600, 200, 100):
         of_file = Upload(encoded(astronaut), limits).rgb(short_side)
@@ -76,7 +74,7 @@ def test_pixels_are_reduced_as_a_file_is(astronaut: Picture) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize("kind", ["L", "RGB", "CMYK", "profile"])
-def test_every_kind_of_jpeg_is_reduced_upright(astronaut: Picture, kind: str, orientation: int) -> None:
+def test_every_kind_of_jpeg_is_reduced_upright(astronaut: Pixels, kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() if kind == "profile" else None
@@ -88,13 +86,13 @@ def test_every_kind_of_jpeg_is_reduced_upright(astronaut: Picture, kind: str, or
     assert distance(upload.rgb(200), np.asarray(full)) < 5
 
 
-def test_senseless_orientation_is_ignored(astronaut: Picture) -> None:
+def test_senseless_orientation_is_ignored(astronaut: Pixels) -> None:
     exif = Image.Exif()
     exif[0x0112] = 99
     assert distance(read(encoded(astronaut, "PNG", exif=exif)), astronaut) == 0
 
 
-def test_transparency_is_composited_on_white(astronaut: Picture) -> None:
+def test_transparency_is_composited_on_white(astronaut: Pixels) -> None:
     alpha = np.full(astronaut.shape[:2], 255, np.uint8)
     alpha[:, :100] = 0
     image = read(encoded(np.dstack([astronaut, alpha])))
@@ -110,7 +108,7 @@ def test_a_palette_with_a_transparent_colour_is_composited_on_white() -> None:
     assert tuple(image[0, 0]) == (200, 0, 0)
 
 
-def test_sixteen_bits_are_scaled_not_clipped(astronaut: Picture) -> None:
+def test_sixteen_bits_are_scaled_not_clipped(astronaut: Pixels) -> None:
     grey = np.asarray(Image.fromarray(astronaut).convert("L"))
     image = read(encoded(Image.fromarray(grey.astype(np.uint16) * 257)))
     assert distance(image[..., 0], grey) == 0
@@ -121,12 +119,12 @@ def test_one_bit_is_black_and_white() -> None:
     assert set(np.unique(image)) == {0, 255}
 
 
-def test_cmyk_looks_like_rgb(astronaut: Picture) -> None:
+def test_cmyk_looks_like_rgb(astronaut: Pixels) -> None:
     image = read(encoded(Image.fromarray(astronaut).convert("CMYK"), "JPEG", quality=95))
     assert distance(image, astronaut) < 6
 
 
-def test_a_colour_profile_is_converted(astronaut: Picture) -> None:
+def test_a_colour_profile_is_converted(astronaut: Pixels) -> None:
     # Lab's own profile does not fit RGB data, and is left out; a real one changes the samples as littleCMS does.
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert distance(read(encoded(astronaut, "PNG", icc_profile=profile)), astronaut) < 1
@@ -135,7 +133,7 @@ def test_a_colour_profile_is_converted(astronaut: Picture) -> None:
     assert distance(read(encoded(astronaut, "PNG", icc_profile=b"no profile")), astronaut) == 0
 
 
-def exchanged(image: Picture) -> tuple[bytes, Picture]:
+def exchanged(image: Pixels) -> tuple[bytes, Pixels]:
     """A JPEG whose colour profile exchanges red and blue, and what a person sees of it."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for one, other in ((b"rXYZ", b"?XYZ"), (b"bXYZ", b"rXYZ"), (b"?XYZ", b"bXYZ")):
@@ -155,7 +153,7 @@ def test_a_reduced_copy_follows_the_colour_profile(short_side: int | None) -> No
     assert int(copy[5, -5, 0]) - int(copy[5, 5, 0]) > 30
 
 
-def test_the_first_frame_of_an_animation_is_taken(astronaut: Picture) -> None:
+def test_the_first_frame_of_an_animation_is_taken(astronaut: Pixels) -> None:
     frames = [Image.fromarray(astronaut), Image.new("RGB", (512, 512))]
     stream = io.BytesIO()
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
@@ -207,7 +205,7 @@ def test_a_known_kind_is_refused_by_name(data: bytes, kind: str) -> None:
         read(data)
 
 
-def bitmap(image: Picture, alpha: int, masks: tuple[int, ...] = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)) -> bytes:
+def bitmap(image: Pixels, alpha: int, masks: tuple[int, ...] = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)) -> bytes:
     """A BMP of version 4, with 32 bits a pixel, as Windows writes it."""
     height, width = image.shape[:2]
     pixels = np.dstack([image[::-1, :, ::-1], np.full((height, width), alpha, np.uint8)]).tobytes()
@@ -215,7 +213,7 @@ def bitmap(image: Picture, alpha: int, masks: tuple[int, ...] = (0xFF0000, 0xFF0
     return struct.pack("<2sI4xI", b"BM", 14 + len(head) + len(pixels), 14 + len(head)) + head + pixels
 
 
-def test_the_alpha_of_a_bitmap_is_ignored_where_it_is_zero_everywhere(astronaut: Picture) -> None:
+def test_the_alpha_of_a_bitmap_is_ignored_where_it_is_zero_everywhere(astronaut: Pixels) -> None:
     assert (read(bitmap(astronaut, 0)) == astronaut).all()
     assert (read(bitmap(astronaut, 255)) == astronaut).all()
     half = bitmap(astronaut, 0)[:-4] + b"\0\0\0\xff"
@@ -242,7 +240,7 @@ RANDOM_BYTES = np.random.default_rng(0).bytes(1_500_000)
         chunk(b"acTL", b"xx"),
     ],
 )
-def test_a_png_needs_its_pixels_alone(astronaut: Picture, damaged: bytes) -> None:
+def test_a_png_needs_its_pixels_alone(astronaut: Pixels, damaged: bytes) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
     layers = Image.fromarray(np.dstack([astronaut, np.full((512, 512), 255, np.uint8)]))
@@ -252,7 +250,7 @@ def test_a_png_needs_its_pixels_alone(astronaut: Picture, damaged: bytes) -> Non
         read((data[:33] + damaged + data[33:]).replace(b"IDAT", b"IDAX"))
 
 
-def test_a_picture_of_several_views_is_a_jpeg(astronaut: Picture) -> None:
+def test_a_picture_of_several_views_is_a_jpeg(astronaut: Pixels) -> None:
     image = Image.fromarray(astronaut)
     picture = Upload(encoded(image, "MPO", save_all=True, append_images=[image]), Limits(10**7, 10**7))
     assert picture.format == "JPEG"
@@ -260,7 +258,7 @@ def test_a_picture_of_several_views_is_a_jpeg(astronaut: Picture) -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF"])
-def test_truncated_files_are_refused_not_half_read(astronaut: Picture, format: str) -> None:
+def test_truncated_files_are_refused_not_half_read(astronaut: Pixels, format: str) -> None:
     data = encoded(astronaut, format)
     for share in (0.9, 0.5, 0.1):
         with pytest.raises(InvalidImage):
@@ -278,7 +276,7 @@ KINDS: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
-def test_half_a_jpeg_is_refused_whatever_follows_it(astronaut: Picture, options: dict[str, object], mode: str) -> None:
+def test_half_a_jpeg_is_refused_whatever_follows_it(astronaut: Pixels, options: dict[str, object], mode: str) -> None:
     data = encoded(Image.fromarray(astronaut).convert(mode), "JPEG", **options)
     for share in (0.3, 0.6):
         half = data[: int(len(data) * share)].rstrip(b"\xff")
@@ -292,7 +290,7 @@ def test_half_a_jpeg_is_refused_whatever_follows_it(astronaut: Picture, options:
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("colour", [None, "white", "#808080"])
 def test_a_jpeg_that_lacks_only_its_end_is_whole(
-    astronaut: Picture, options: dict[str, object], mode: str, colour: str | None
+    astronaut: Pixels, options: dict[str, object], mode: str, colour: str | None
 ) -> None:
     image = Image.fromarray(astronaut) if colour is None else Image.new("RGB", (300, 200), colour)
     data = encoded(image.convert(mode), "JPEG", **options)

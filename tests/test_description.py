@@ -91,10 +91,10 @@ def test_every_kind_of_body_is_described() -> None:
 
 def test_labels_are_enumerated_and_probabilities_are_named() -> None:
     schemas = DESCRIPTION["components"]["schemas"]
-    label, probabilities = ({"$ref": f"#/components/schemas/{name}"} for name in ("Label", "Probabilities"))
+    label, probabilities = ({"$ref": f"#/components/schemas/{name}"} for name in ("Label", "LabelProbabilities"))
     assert schemas["Label"] == {"type": "string", "enum": list(LABELS)}
-    assert schemas["Probabilities"]["required"] == list(schemas["Probabilities"]["properties"]) == list(LABELS)
-    assert {kind["type"] for kind in schemas["Probabilities"]["properties"].values()} == {"number"}
+    assert schemas["LabelProbabilities"]["required"] == list(schemas["LabelProbabilities"]["properties"]) == list(LABELS)
+    assert {kind["type"] for kind in schemas["LabelProbabilities"]["properties"].values()} == {"number"}
     for name in ("Face", "Prediction", "FilePrediction"):
         fields = schemas[name]["properties"]
         assert fields["emotion"].items() >= label.items()

@@ -14,12 +14,10 @@ from skimage.util import img_as_ubyte
 
 from app.vision.decoder import Limits, PixelPicture
 from app.vision.detector import SEARCH_SIDE, FaceDetector, FoundFace
-from app.vision.geometry import Box
+from app.vision.geometry import Box, Pixels
 from bench.detection import SCENES
 from bench.pictures import people
 from tests.helpers import crowd, group
-
-Picture = NDArray[np.uint8]
 
 ASTRONAUT = Box(174, 64, 102, 102)
 HOPPER = Box(155, 105, 222, 222)
@@ -29,17 +27,17 @@ def moved(box: Box, x: int, y: int, scale: float = 1) -> Box:
     return Box(*(round(value * scale) for value in (box.x + x, box.y + y, box.width, box.height)))
 
 
-def resized(image: Picture, scale: float) -> Picture:
+def resized(image: Pixels, scale: float) -> Pixels:
     return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def find(detector: FaceDetector, image: Picture) -> list[FoundFace]:
+def find(detector: FaceDetector, image: Pixels) -> list[FoundFace]:
     """As the service does: on a reduced copy."""
     height, width = image.shape[:2]
     return detector.find(PixelPicture(image, Limits(0, image.size)).rgb(SEARCH_SIDE), size=(width, height))
 
 
-def turned(image: Picture, angle: float) -> tuple[Picture, NDArray[np.float64]]:
+def turned(image: Pixels, angle: float) -> tuple[Pixels, NDArray[np.float64]]:
     """A picture turned clockwise around its middle, and the matrix that did it."""
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -angle, 1)
@@ -47,7 +45,7 @@ def turned(image: Picture, angle: float) -> tuple[Picture, NDArray[np.float64]]:
     return np.asarray(picture, np.uint8), np.asarray(turn)
 
 
-def test_one_face(detector: FaceDetector, astronaut: Picture) -> None:
+def test_one_face(detector: FaceDetector, astronaut: Pixels) -> None:
     (face,) = find(detector, astronaut)
     assert face.box.overlap(ASTRONAUT) > 0.8
     assert face.confidence > 0.9
@@ -55,23 +53,21 @@ def test_one_face(detector: FaceDetector, astronaut: Picture) -> None:
     assert all(face.box.holds(*point) for point in face.landmarks[:4])
 
 
-def test_every_face_of_a_group_largest_first(detector: FaceDetector, astronaut: Picture, hopper: Picture) -> None:
+def test_every_face_of_a_group_largest_first(detector: FaceDetector, astronaut: Pixels, hopper: Pixels) -> None:
     first, second = find(detector, group(astronaut, hopper))
     assert first.box.overlap(moved(HOPPER, 560, 50)) > 0.75
     assert second.box.overlap(ASTRONAUT) > 0.75
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 2, 6])
-def test_boxes_and_landmarks_are_in_pixels_of_the_picture(
-    detector: FaceDetector, hopper: Picture, scale: float
-) -> None:
+def test_boxes_and_landmarks_are_in_pixels_of_the_picture(detector: FaceDetector, hopper: Pixels, scale: float) -> None:
     (face,) = find(detector, resized(hopper, scale))
     assert face.box.overlap(moved(HOPPER, 0, 0, scale)) > 0.75
     assert face.landmarks[2] == pytest.approx((258 * scale, 240 * scale), abs=25 * scale)
 
 
 @pytest.mark.parametrize("angle", [-90, -60, -35, -25, 25, 35, 60, 90, 135, 180])
-def test_a_turned_picture_is_answered_with_its_angle(detector: FaceDetector, astronaut: Picture, angle: float) -> None:
+def test_a_turned_picture_is_answered_with_its_angle(detector: FaceDetector, astronaut: Pixels, angle: float) -> None:
     picture, turn = turned(astronaut, angle)
     (face,) = find(detector, picture)
     assert face.roll is not None
@@ -92,7 +88,7 @@ def test_every_face_of_a_turned_group(detector: FaceDetector, quarters: int) -> 
     assert all(abs(((face.roll or 0) - 90 * quarters + 180) % 360 - 180) < 25 for face in faces)
 
 
-def test_a_face_that_lies_beside_one_that_stands(detector: FaceDetector, astronaut: Picture) -> None:
+def test_a_face_that_lies_beside_one_that_stands(detector: FaceDetector, astronaut: Pixels) -> None:
     standing, lying = astronaut[:400, 40:440], np.rot90(astronaut[:400, 40:440], -1)
     faces = find(detector, np.ascontiguousarray(np.hstack([standing, lying])))
     assert sorted(round((face.roll or 0) / 90) for face in faces) == [0, 1]
@@ -113,11 +109,11 @@ def test_every_face_of_a_panorama_once(detector: FaceDetector, ratio: int, stand
     assert sorted(5 * (face.box.y if standing else face.box.x) // length for face in faces) == [0, 1, 2, 3, 4]
 
 
-def masked(image: Picture) -> Picture:
+def masked(image: Pixels) -> Pixels:
     return np.asarray(cv2.ellipse(image.copy(), (222, 145), (42, 30), 0, 0, 360, (120, 170, 210), -1), np.uint8)
 
 
-def shaded(image: Picture) -> Picture:
+def shaded(image: Pixels) -> Pixels:
     """With sunglasses."""
     image = image.copy()
     for eye in ((202, 103), (248, 106)):
@@ -137,13 +133,13 @@ HARD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", HARD)
-def test_a_face_that_is_hard_to_see(detector: FaceDetector, astronaut: Picture, kind: str) -> None:
+def test_a_face_that_is_hard_to_see(detector: FaceDetector, astronaut: Pixels, kind: str) -> None:
     (face,) = find(detector, HARD[kind](astronaut))
     assert face.box.overlap(ASTRONAUT) > 0.6
 
 
 @pytest.mark.parametrize("stretch", [1.25, 1.5])
-def test_a_stretched_portrait(detector: FaceDetector, astronaut: Picture, stretch: float) -> None:
+def test_a_stretched_portrait(detector: FaceDetector, astronaut: Pixels, stretch: float) -> None:
     (face,) = find(detector, np.asarray(cv2.resize(astronaut, None, fx=stretch, fy=1), np.uint8))
     assert face.box.holds((ASTRONAUT.x + ASTRONAUT.width / 2) * stretch, ASTRONAUT.y + ASTRONAUT.height / 2)
 
@@ -152,7 +148,7 @@ def test_a_stretched_portrait(detector: FaceDetector, astronaut: Picture, stretc
     ("size", "place", "side", "line"), [((1080, 2400), (60, 300), 72, 60), ((1240, 1754), (1000, 120), 40, 30)]
 )
 def test_a_small_face_on_a_page_of_text(
-    detector: FaceDetector, astronaut: Picture, size: tuple[int, int], place: tuple[int, int], side: int, line: int
+    detector: FaceDetector, astronaut: Pixels, size: tuple[int, int], place: tuple[int, int], side: int, line: int
 ) -> None:
     """On a telephone's screen, and on a scanned sheet of paper."""
     page = np.full((size[1], size[0], 3), 248, np.uint8)
@@ -168,7 +164,7 @@ def test_a_small_face_on_a_page_of_text(
 
 @pytest.mark.parametrize("side", [48, 96, 300])
 @pytest.mark.parametrize("cut", [Box(177, 66, 95, 95), Box(182, 72, 86, 86)])
-def test_a_face_that_fills_the_picture(detector: FaceDetector, astronaut: Picture, cut: Box, side: int) -> None:
+def test_a_face_that_fills_the_picture(detector: FaceDetector, astronaut: Pixels, cut: Box, side: int) -> None:
     face = astronaut[cut.y : cut.y + cut.height, cut.x : cut.x + cut.width]
     (found,) = find(detector, np.asarray(cv2.resize(face, (side, side)), np.uint8))
     assert found.box.overlap(Box(0, 0, side, side)) > 0.6
@@ -186,14 +182,14 @@ def test_a_face_that_fills_the_picture(detector: FaceDetector, astronaut: Pictur
 def test_a_part_of_a_face_that_fills_the_picture_does_not_pass_for_the_face(
     detector: FaceDetector, request: pytest.FixtureRequest, name: str, cut: Box, scale: int
 ) -> None:
-    image: Picture = request.getfixturevalue(name)
+    image: Pixels = request.getfixturevalue(name)
     close = image[cut.y : cut.y + cut.height, cut.x : cut.x + cut.width]
     picture = np.asarray(cv2.resize(close, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
     (face,) = find(detector, picture)
     assert face.box.area > 0.55 * picture.shape[0] * picture.shape[1]
 
 
-def test_a_patterned_shirt_does_not_win_over_the_face(detector: FaceDetector, astronaut: Picture) -> None:
+def test_a_patterned_shirt_does_not_win_over_the_face(detector: FaceDetector, astronaut: Pixels) -> None:
     # A part of this picture of coins makes the cascade fire; here it is larger than the face and below it.
     cloth = np.dstack([data.coins()[216:300, 5:90]] * 3)
     dressed = astronaut.copy()
@@ -242,7 +238,7 @@ def test_pictures_smaller_than_a_face(detector: FaceDetector, shape: tuple[int, 
     [("left", 20), ("left", 40), ("top", 20), ("top", 40), ("right", 20), ("bottom", 20), ("bottom", 40)],
 )
 def test_boxes_of_cut_faces_lie_inside_the_picture(
-    detector: FaceDetector, astronaut: Picture, edge: str, cut: int
+    detector: FaceDetector, astronaut: Pixels, edge: str, cut: int
 ) -> None:
     turns = {"left": 0, "top": 1, "right": 2, "bottom": 3}[edge]
     face = np.rot90(astronaut[50:190, 160:290], turns)[:, cut:]
@@ -264,14 +260,14 @@ def test_doubtful_faces_are_given_when_they_are_asked_for(detector: FaceDetector
 
 
 def test_smaller_faces_than_the_setting_are_not_believed(
-    detector: FaceDetector, astronaut: Picture, hopper: Picture
+    detector: FaceDetector, astronaut: Pixels, hopper: Pixels
 ) -> None:
     picture = group(astronaut, hopper)
     larger = FaceDetector(detector._haar, detector._blazeface, smallest=0.2)
     assert [face.box for face in find(larger, picture)] == [find(detector, picture)[0].box]
 
 
-def test_a_small_box_that_is_dropped_takes_no_face_with_it(detector: FaceDetector, astronaut: Picture) -> None:
+def test_a_small_box_that_is_dropped_takes_no_face_with_it(detector: FaceDetector, astronaut: Pixels) -> None:
     """A tiny picture of a face, worn on the forehead: surer than the blurred face around it, and too small."""
     picture = np.asarray(cv2.GaussianBlur(resized(astronaut[:300, 75:375], 4), (0, 0), 12), np.uint8)
     badge = resized(astronaut[56:186, 160:290], 0.5)
@@ -290,7 +286,7 @@ def test_the_same_picture_has_the_same_faces_every_time(detector: FaceDetector, 
 
 
 @pytest.mark.slow
-def test_four_threads_find_the_same_boxes_five_hundred_times(detector: FaceDetector, astronaut: Picture) -> None:
+def test_four_threads_find_the_same_boxes_five_hundred_times(detector: FaceDetector, astronaut: Pixels) -> None:
     face = Image.fromarray(astronaut[:230, 120:330])
     pictures = [np.asarray(face.resize((side, side))) for side in (72, 84, 96, 110)]
     expected = [detector.find(picture) for picture in pictures]

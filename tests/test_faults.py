@@ -52,7 +52,7 @@ def test_want_of_memory_is_no_failure_of_the_service(
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("app.analyzer.Picture.rgb", exhausted)
+    monkeypatch.setattr("app.vision.faces.Picture.rgb", exhausted)
     answer = client.post("/predict", content=portrait)
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "1")
     batch = client.post("/predict/batch", files=[("files", portrait)]).json()
@@ -92,7 +92,7 @@ def test_a_dead_model_thread_is_not_ready(client: TestClient, moody: Moody, port
 
 
 def test_more_pictures_than_there_is_room_for_are_refused_at_once(client: TestClient, portrait: bytes) -> None:
-    with client.app.state.admission.admit(1):  # type: ignore[attr-defined]
+    with client.app.state.service.admission.admit(1):  # type: ignore[attr-defined]
         answer = client.post("/predict/batch", files=[("files", portrait)] * 2)
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert answer.headers["retry-after"] == "1"
@@ -100,7 +100,7 @@ def test_more_pictures_than_there_is_room_for_are_refused_at_once(client: TestCl
 
 
 def test_a_full_service_refuses_before_it_reads_the_body(client: TestClient) -> None:
-    with client.app.state.admission.admit(2):  # type: ignore[attr-defined]
+    with client.app.state.service.admission.admit(2):  # type: ignore[attr-defined]
         for path in ("/predict", "/predict/batch"):
             answer = client.post(path, content=b"not looked at")
             assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
@@ -116,7 +116,7 @@ def test_a_length_of_thousands_of_digits_is_too_large(client: TestClient) -> Non
 @pytest.mark.anyio
 async def test_requests_share_the_threads(moody: Moody) -> None:
     with TestClient(create_app(Settings(picture_threads=4), parts(moody))) as client:
-        admission: Admission = client.app.state.admission  # type: ignore[attr-defined]
+        admission: Admission = client.app.state.service.admission  # type: ignore[attr-defined]
         share = FairShare(admission.threads_per_request)
 
         async def at_once() -> int:

@@ -33,7 +33,7 @@ def test_all_lines_are_written_in_order(log: logging.Logger) -> None:
 
 
 def test_an_output_that_nobody_reads_holds_nobody_up(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_handler, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(log_handler, "FLUSH_SECONDS", 0.1)
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as output:
         log.addHandler(handler := BackgroundHandler(output))

@@ -196,4 +196,4 @@ async def test_what_breaks_the_protocol_ends_in_time_and_harms_nobody(portrait: 
             for number, malformed in enumerate(EXCHANGES):
                 group.create_task(both(number, malformed))
         assert len(EXCHANGES) > 200
-        assert app.state.admission.in_flight == 0
+        assert app.state.service.admission.in_flight == 0

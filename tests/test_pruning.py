@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from app.model.pruning import Layer, Weights, pruned
+from app.model.pruning import Layer, pruned
+from app.vision.preprocess import Floats
 
 RANDOM = np.random.default_rng(6)
 
@@ -12,7 +13,7 @@ def layer(*shape: int) -> Layer:
     return RANDOM.normal(size=shape).astype(np.float32), RANDOM.normal(size=shape[-1:]).astype(np.float32)
 
 
-def answers(layers: list[Layer], x: Weights) -> Weights:
+def answers(layers: list[Layer], x: Floats) -> Floats:
     """Of a 3x3 convolution on a map of 4x4 without padding, a flattening of the 2x2 that are left, and dense layers."""
     (kernel, bias), *dense = layers
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))

@@ -105,7 +105,7 @@ def test_refusals_are_counted_for_their_route(lines: list[str]) -> None:
 def test_a_failure_of_the_service_has_its_line_and_headers(
     client: TestClient, lines: list[str], portrait: bytes
 ) -> None:
-    client.app.state.analyzer._detector = None  # type: ignore[attr-defined]
+    client.app.state.service.analyzer._detector = None  # type: ignore[attr-defined]
     answer = client.post("/predict", content=portrait)
     assert answer.status_code == 500
     assert answer.headers["cache-control"] == "no-store"
@@ -171,7 +171,7 @@ def test_metrics_count_what_happened(client: TestClient, portrait: bytes) -> Non
 
 
 def test_gauges_show_the_moment(client: TestClient) -> None:
-    with client.app.state.admission.admit(5):  # type: ignore[attr-defined]
+    with client.app.state.service.admission.admit(5):  # type: ignore[attr-defined]
         assert samples(client)["in_flight_pictures", ()] == 5
 
 

@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.main import create_app
-from app.model.classifier import Tensor
 from app.settings import Settings
+from app.vision.preprocess import Floats
 from tests.helpers import Moody, parts, serving
 
 POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
@@ -28,7 +28,7 @@ class Held(Moody):
         self.go = threading.Event()
         self.busy = threading.Event()
 
-    def predict(self, crops: Sequence[Tensor] | Tensor, /) -> Tensor:
+    def predict(self, crops: Sequence[Floats] | Floats, /) -> Floats:
         self.busy.set()
         assert self.go.wait(60)
         return super().predict(crops)
@@ -159,7 +159,7 @@ def test_an_answer_before_the_end_of_a_body_can_be_read_at_once() -> None:
 
 
 def in_flight(app: FastAPI) -> int:
-    count: int = app.state.admission.in_flight
+    count: int = app.state.service.admission.in_flight
     return count
 
 
@@ -184,7 +184,7 @@ def test_the_queued_work_of_a_client_that_hung_up_is_dropped(portrait: bytes, he
             first.sendall(head + portrait)
             assert held.busy.wait(30)
             second.sendall(head + portrait)
-            eventually(lambda: app.state.backend.queued == 1, 30)
+            eventually(lambda: app.state.service.backend.queued == 1, 30)
         eventually(lambda: in_flight(app) == 0)
         held.go.set()
         assert httpx2.post(f"{url}/predict", content=portrait, timeout=60).status_code == 200

@@ -124,7 +124,7 @@ def test_nothing_of_an_upload_is_in_a_span(exporter: InMemorySpanExporter, portr
 
 def test_a_failure_of_the_service_is_marked(exporter: InMemorySpanExporter, portrait: bytes) -> None:
     with traced() as client:
-        client.app.state.analyzer._detector = None  # type: ignore[attr-defined]
+        client.app.state.service.analyzer._detector = None  # type: ignore[attr-defined]
         assert client.post("/predict", content=portrait).status_code == 500
     ((request, _),) = trees(exporter)
     assert not request.status.is_ok

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.emotions import LABELS
+from app.model.backend import Probabilities
 from app.model.card import CalibrationBin, Card, Figures, GroupFigures, LabelFigures, Photographs, Robustness, Served
 from app.model.classifier import pruned_network
 from app.vision.preprocess import model_input
 from training import dataset, photographs, plots, robustness, served
 
-Probabilities = NDArray[np.float32]
 Predict = Callable[[dataset.Rows], Probabilities]
 Classify = Callable[[NDArray[np.float32]], Probabilities]
 Truth = Literal["crowd", "labels"]

@@ -28,7 +28,7 @@ from app.model.classifier import Classifier, pruned_network
 from app.model.occlusion import GRID, blurred, evidence, occluded
 from app.settings import Settings
 from app.vision.faces import find_faces
-from app.vision.preprocess import model_input
+from app.vision.preprocess import Floats, model_input
 from training import dataset
 
 STEPS = 20
@@ -36,7 +36,6 @@ STEPS = 20
 GRAD_CAM_LAYER = "block5_conv3"
 """Layer whose activations Grad-CAM weighs: the last convolution."""
 
-Floats = NDArray[np.float32]
 Explain = Callable[[Floats, int], Floats]
 """A crop, float32 [96, 96, 3], and a label's index -> float32 [m, n]; values above zero are evidence for the label."""
 

@@ -11,11 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
-from numpy.typing import NDArray
 
 from app.emotions import LABELS
 from app.model.classifier import pruned_network
-from app.vision.preprocess import INPUT_SIZE
+from app.vision.preprocess import INPUT_SIZE, Floats
 from training.dataset import VOTE_COLUMNS, VOTE_NAMES
 
 if keras.backend.backend() == "torch":
@@ -49,8 +48,6 @@ SHARP = np.outer([-1, 4, -1], [-1, 4, -1]).astype(np.float32) / 4
 
 _STEMS = {"expression": "fer", "votes": "ferplus"}
 _NORM_PARTS = ("gamma", "beta", "mean", "variance")
-
-Floats = NDArray[np.float32]
 
 
 def on_torch(inputs: Any) -> bool:

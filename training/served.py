@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from app.bootstrap import load_detector
 from app.errors import NoFace
+from app.model.backend import Probabilities
 from app.model.card import Served
 from app.settings import Settings
 from app.vision.faces import Selection, find_faces
@@ -25,8 +26,6 @@ SIDES = (72, 150, 300)
 """Sides of the face in the picture, in pixels: an eighth, a quarter and a half of the picture's side."""
 
 THREADS = 2
-
-Probabilities = NDArray[np.float32]
 
 
 def picture(face: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

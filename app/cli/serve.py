@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
@@ -29,6 +30,24 @@ from app.settings import Settings, cannot, processes_wanted
 
 _EVERYWHERE = ("", "0.0.0.0", "127.0.0.1", "::1")
 """Hosts that a browser on this machine finds at localhost."""
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """Options of `uvicorn.Config` with which the service is served."""
+    return {
+        "host": "" if settings.host == "::" else settings.host,  # asyncio takes `::` for IPv6 alone, "" for both.
+        "port": settings.port,
+        "workers": 1,  # Whatever WEB_CONCURRENCY says.
+        "loop": "asyncio",  # Not whichever is installed.
+        "http": http_protocol(body_seconds=settings.body_seconds),
+        "h11_max_incomplete_event_size": MAX_HEAD_BYTES,
+        "ws": WebSocketProtocol,
+        "ws_max_size": MAX_FRAME_BYTES,
+        "ws_per_message_deflate": False,  # Frames are compressed already, and what is packed may unpack to any size.
+        "timeout_graceful_shutdown": settings.stop_seconds,
+        "access_log": False,  # Every request has its line already.
+        "server_header": False,
+    }
 
 
 class _Server(uvicorn.Server):
@@ -67,22 +86,7 @@ def main(words: Sequence[str]) -> int:
         sys.exit(cannot("start", error))
     except KeyboardInterrupt:
         return 130
-    config = uvicorn.Config(
-        app,
-        host="" if settings.host == "::" else settings.host,  # asyncio takes `::` for IPv6 alone, "" for both families.
-        port=settings.port,
-        workers=1,  # Whatever WEB_CONCURRENCY says.
-        loop="asyncio",  # Not whichever is installed.
-        http=http_protocol(body_seconds=settings.body_seconds),
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        ws=WebSocketProtocol,
-        ws_max_size=MAX_FRAME_BYTES,
-        ws_per_message_deflate=False,  # Frames are compressed already, and what is packed may unpack to any size.
-        timeout_graceful_shutdown=settings.stop_seconds,
-        access_log=False,  # Every request has its line already.
-        server_header=False,
-    )
-    server = _Server(config)
+    server = _Server(uvicorn.Config(app, **uvicorn_options(settings)))
     with suppress(KeyboardInterrupt):  # Uvicorn stops gracefully, then raises it again.
         server.run()
     return 0 if server.started else uvicorn.config.STARTUP_FAILURE

@@ -17,7 +17,7 @@ MAX_LINES = 10_000
 GATHER_SECONDS = 0.05
 """How long lines are gathered before they are written, because waking a thread costs more than writing a line."""
 
-CLOSE_SECONDS = 1.0
+FLUSH_SECONDS = 1.0
 """How long the end waits for an output that nobody reads."""
 
 
@@ -44,7 +44,7 @@ class BackgroundHandler(logging.Handler):
         """Write the lines that wait, and end the thread."""
         self._closing = True
         self._some.set()
-        self._thread.join(CLOSE_SECONDS)
+        self._thread.join(FLUSH_SECONDS)
         super().close()
 
     def _work(self) -> None:

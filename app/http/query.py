@@ -13,6 +13,8 @@ async def known_parameters(request: Request) -> None:
     Raises:
         RequestValidationError: the query has a parameter of another name.
     """
+    if not request.query_params:
+        return
     known = _names(request.scope["route"].dependant)
     if unknown := sorted(request.query_params.keys() - known):
         raise RequestValidationError([{"loc": ("query", name), "msg": _hint(name, known)} for name in unknown])

@@ -21,7 +21,7 @@ from app.errors import ServiceError
 from app.http.headers import SECURITY_HEADERS
 from app.http.metrics import Metrics
 from app.http.tracing import Tracing, trace_ids
-from app.observer import Observer
+from app.observer import Observer, Stage
 from app.schemas import Prediction
 
 LOG = logging.getLogger("app.requests")
@@ -51,7 +51,7 @@ class _Record:
         pictures: format, width and height of the first answered pictures.
         answered: number of answered pictures.
         faces: number of faces in them.
-        stages: milliseconds by stage, summed over the pictures.
+        stages: seconds by stage, summed over the pictures.
         refusals: number of errors by code.
     """
 
@@ -59,7 +59,7 @@ class _Record:
     pictures: list[tuple[str, int, int]] = field(default_factory=list)
     answered: int = 0
     faces: int = 0
-    stages: Counter[str] = field(default_factory=Counter)
+    stages: dict[str, float] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
 
 
@@ -78,21 +78,24 @@ class RequestObserver(Observer):
     def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
         """Args: without `tracing` there are no traces."""
         self._metrics = metrics
-        if tracing is not None:
-            self.on_stage = tracing.note_stage
+        self._tracing = tracing
+
+    def on_stage(self, stage: Stage) -> None:
+        seconds = stage.ended - stage.began
+        self._metrics.stage_seconds.labels(stage.name).observe(seconds)
+        if (record := _current.get()) is not None:
+            record.stages[stage.name] = record.stages.get(stage.name, 0) + seconds
+        if self._tracing is not None:
+            self._tracing.note_stage(stage)
 
     def on_picture(self, format: str, prediction: Prediction) -> None:
-        stages = prediction.timings_ms.model_dump(exclude={"total"})
         for face in prediction.faces:
             self._metrics.faces.labels(face.emotion).inc()
-        for stage, milliseconds in stages.items():
-            self._metrics.stage_seconds.labels(stage).observe(milliseconds / 1000)
         if (record := _current.get()) is not None:
             if len(record.pictures) < MAX_PICTURES:
                 record.pictures.append((format, prediction.image.width, prediction.image.height))
             record.answered += 1
             record.faces += len(prediction.faces)
-            record.stages.update(stages)
 
     def on_batch(self, faces: int) -> None:
         self._metrics.batch_faces.observe(faces)
@@ -174,7 +177,7 @@ class RequestLog:
             "formats": [format for format, _, _ in record.pictures],
             "sizes": [[width, height] for _, width, height in record.pictures],
             "faces": record.faces,
-            "stages_ms": {stage: round(milliseconds, 2) for stage, milliseconds in record.stages.items()},
+            "stages_ms": {stage: round(1000 * spent, 2) for stage, spent in record.stages.items()},
             "reasons": dict(record.refusals),
         }
         LOG.info(json.dumps(line))

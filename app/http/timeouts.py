@@ -29,7 +29,7 @@ class BodyTimeout:
         deadline = asyncio.get_running_loop().time() + self._seconds
         work = asyncio.current_task()
         assert work is not None
-        expects = any(name == b"expect" for name, _ in scope["headers"])  # The body is sent only once it is asked for.
+        expects = b"expect" in dict(scope["headers"])  # The body is sent only once it is asked for.
         gone = asyncio.Event()
         watch: asyncio.Task[None] | None = None
         dropped = False

@@ -13,6 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.datastructures import Headers
 
 from app.errors import StartError
+from app.observer import Stage
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -51,17 +52,12 @@ class Tracing:
             "exclude": lambda scope: scope["type"] == "websocket",
         }
 
-    def note_stage(self, stage: str, began: float, ended: float) -> None:
-        """Make a span of a finished stage inside the span of the current request, if it has one.
-
-        Args:
-            stage: the span's name.
-            began, ended: seconds of `time.perf_counter`.
-        """
+    def note_stage(self, stage: Stage) -> None:
+        """Make a span of a finished stage inside the span of the current request, if it has one."""
         if trace.get_current_span().is_recording():
             epoch = time.time_ns() - time.perf_counter_ns()
-            start, end = (epoch + round(1e9 * seconds) for seconds in (began, ended))
-            self._tracer.start_span(stage, start_time=start).end(end)
+            start, end = (epoch + round(1e9 * seconds) for seconds in (stage.began, stage.ended))
+            self._tracer.start_span(stage.name, start_time=start).end(end)
 
     def close(self) -> None:
         """Send the remaining spans. Blocks for seconds if the collector does not answer."""

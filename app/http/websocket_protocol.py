@@ -13,7 +13,7 @@ from websockets.frames import Frame
 from app.http.pacing import BAD_REQUEST, REFUSED_SECONDS, Pieces
 
 CLOSE_SECONDS = 5.0
-"""How long the service waits for a WebSocket client to answer the close frame, in seconds."""
+"""How long the service waits for a client to read the close frame, and then to answer it, in seconds."""
 
 READ_BYTES = 16 * 2**10
 """Most bytes of one read from a WebSocket; a larger read of tiny frames would block the other connections."""

@@ -87,7 +87,7 @@ class LocalBackend:
             max_queued, max_batch, max_seconds: as for `Batcher`.
         """
         self._model = model
-        self._max_queued = max_queued
+        self._part = min(max_batch, max_queued)
         self._batcher: Batcher[Crop, Probabilities] = Batcher(
             model.predict, max_batch=max_batch, max_queued=max_queued, max_seconds=max_seconds
         )
@@ -114,4 +114,4 @@ class LocalBackend:
         await asyncio.to_thread(self._batcher.stop)
 
     async def classify(self, crops: Sequence[Crop], /) -> Sequence[Probabilities]:
-        return await in_parts(self._batcher.submit, crops, self._max_queued)
+        return await in_parts(self._batcher.submit, crops, self._part)

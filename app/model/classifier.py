@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.errors import StartError
 from app.model.card import Card, read_card
 from app.model.pruning import pruned
-from app.vision.preprocess import INPUT_SIZE
+from app.vision.preprocess import INPUT_SIZE, Floats
 
 Engine = Literal["keras", "litert"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
-Tensor = NDArray[np.float32]
-Infer = Callable[[Tensor], Tensor]
+Infer = Callable[[Floats], Floats]
 
 LARGEST_CALL: dict[Engine, int] = {"keras": 16, "litert": 1}
 """Largest batch of each engine, in faces; a larger one costs memory and saves no time."""
@@ -66,7 +64,7 @@ class Classifier:
         for size in {1, self._largest}:
             self.predict(np.zeros((size, INPUT_SIZE, INPUT_SIZE, 3), np.float32))
 
-    def predict(self, crops: Sequence[Tensor] | Tensor, /) -> Tensor:
+    def predict(self, crops: Sequence[Floats] | Floats, /) -> Floats:
         """Classify crops of faces.
 
         Args:
@@ -202,7 +200,7 @@ def _load_litert(path: Path, threads: int | None) -> Infer:
         raise StartError(f"{path} is not a readable LiteRT model") from error
     source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
-    def infer(crops: Tensor) -> Tensor:
+    def infer(crops: Floats) -> Floats:
         interpreter.set_tensor(source, crops)
         interpreter.invoke()
         logits = interpreter.get_tensor(target)

@@ -5,9 +5,8 @@ It uses only a classifier's probabilities, so it works with every engine.
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from app.vision.preprocess import Floats
 
 GRID = 6
 """Parts along each side of a crop."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Weights = NDArray[np.float32]
-Layer = tuple[Weights, Weights]
+from app.vision.preprocess import Floats
+
+Layer = tuple[Floats, Floats]
 """Kernel [..., inputs, outputs] and bias [outputs] of a convolution or a dense layer."""
 
 

@@ -8,6 +8,7 @@ from app import errors
 from app.http.accept import Accept
 from app.http.problem_details import responses
 from app.http.query import known_parameters
+from app.routers.dependencies import ServiceDep
 from app.routers.predict import COMMON_ERRORS, PICTURE_ERRORS, SelectionDep
 from app.routers.uploads import ONE_FILE_BODY, OneFile
 from app.schemas import Label
@@ -55,8 +56,9 @@ def _picture(description: str, *media_types: str) -> dict[int | str, dict[str, A
     },
 )
 async def predict_annotated(
+    service: ServiceDep,
     form: Annotated[FileFormat, Depends(_accepted)],
-    upload: OneFile,
+    file: OneFile,
     selection: SelectionDep,
     style: Annotated[
         Style | None, Query(description="Boxes and labels alone, or bars too; bars for up to three faces by default.")
@@ -69,7 +71,7 @@ async def predict_annotated(
 
     The answer is a JPEG, or a PNG if `Accept` prefers it. It carries no metadata of the upload.
     """
-    _, picture = await upload.analyzer.annotate(upload.file.data, form, selection, style, blur)
+    _, picture = await service.analyzer.annotate(file.data, form, selection, style, blur)
     return Response(picture, media_type=_MEDIA_TYPES[form], headers={"Vary": "Accept"})
 
 
@@ -84,7 +86,8 @@ async def predict_annotated(
     },
 )
 async def explain(
-    upload: OneFile,
+    service: ServiceDep,
+    file: OneFile,
     selection: SelectionDep,
     face: Annotated[int, Query(ge=0, description="Number of the face; 0 is the largest.")] = 0,
     x: Annotated[float | None, Query(description="With `y`: a point inside the face, instead of its number.")] = None,
@@ -99,7 +102,7 @@ async def explain(
     if (x is None) != (y is None):
         raise errors.InvalidRequest("A point has both x and y.")
     which = face if x is None or y is None else Point(x, y)
-    explanation = await upload.analyzer.explain(upload.file.data, which, label, selection)
+    explanation = await service.analyzer.explain(file.data, which, label, selection)
     headers = {
         "X-Emotion": explanation.label,
         "X-Probability": f"{explanation.face.probabilities[explanation.label]:.4f}",

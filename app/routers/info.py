@@ -16,8 +16,8 @@ from app.http.headers import INLINE_STYLES
 from app.http.metrics import CONTENT_TYPE
 from app.http.problem_details import responses
 from app.model.card import Card
-from app.routers.dependencies import AnalyzerDep, BackendDep, MetricsDep
-from app.schemas import Alive, EmotionDetail, EmotionList, Health, ModelName, Ready, Service
+from app.routers.dependencies import ServiceDep
+from app.schemas import Alive, EmotionDetail, EmotionList, Entry, Health, ModelName, Ready
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 
@@ -40,15 +40,15 @@ def _page(request: Request) -> HTMLResponse:
     return HTMLResponse(text.replace('content="static/', f'content="{address}static/'))
 
 
-@public.get("/", summary="Name and version", response_model=Service, responses={200: {"content": {"text/html": {}}}})
-async def root(request: Request, response: Response, accept: Annotated[str, Header()] = "") -> Service | HTMLResponse:
+@public.get("/", summary="Name and version", response_model=Entry, responses={200: {"content": {"text/html": {}}}})
+async def root(request: Request, response: Response, accept: Annotated[str, Header()] = "") -> Entry | HTMLResponse:
     """Name, version and where to go from here; a browser gets the demo page."""
     if Accept(accept).prefers_page():
         page = _page(request)
         page.headers["Vary"] = "Accept"
         return page
     response.headers["Vary"] = "Accept"
-    return Service(name="Facial expression service", version=__version__, docs="/docs", health="/health")
+    return Entry(name="Facial expression service", version=__version__, docs="/docs", health="/health")
 
 
 @public.get("/demo", include_in_schema=False)
@@ -66,40 +66,41 @@ async def favicon() -> FileResponse:
 @public.get(
     "/health", summary="The state in detail", responses={503: {"model": Health, "description": "It cannot serve."}}
 )
-async def health(response: Response, analyzer: AnalyzerDep, backend: BackendDep) -> Health:
+async def health(response: Response, service: ServiceDep) -> Health:
     """Whether the service can answer pictures, in detail; 503 when it cannot."""
-    healthy = backend.alive and analyzer.finds_faces
+    backend, finds_faces = service.backend, service.analyzer.finds_faces
+    healthy = backend.alive and finds_faces
     if not healthy:
         response.status_code = 503
     return Health(
         status="healthy" if healthy else "unhealthy",
         model_loaded=backend.alive,
-        cascade_loaded=analyzer.finds_faces,
+        cascade_loaded=finds_faces,
         model=ModelName(name=backend.card.name, version=backend.card.version),
         version=__version__,
     )
 
 
 @public.get("/livez", summary="Whether the process lives", responses=responses(ModelStopped))
-async def livez(backend: BackendDep) -> Alive:
+async def livez(service: ServiceDep) -> Alive:
     """Whether the process is worth keeping: it answers, and its model has neither died nor hung."""
-    backend.check_alive()
+    service.backend.check_alive()
     return Alive()
 
 
 @public.get("/readyz", summary="Whether pictures can be sent", responses=responses(ModelStopped))
-async def readyz(analyzer: AnalyzerDep, backend: BackendDep) -> Ready:
+async def readyz(service: ServiceDep) -> Ready:
     """Whether pictures can be sent now: the model is loaded, warm and running, and faces can be found."""
-    backend.check_alive()
-    if not analyzer.finds_faces:
+    service.backend.check_alive()
+    if not service.analyzer.finds_faces:
         raise ModelStopped("The face cascade cannot be used; the service needs a restart.")
     return Ready()
 
 
 @router.get("/emotions", summary="The seven labels")
-async def emotions(backend: BackendDep) -> EmotionList:
+async def emotions(service: ServiceDep) -> EmotionList:
     """The seven labels in the order of the model's outputs, with how well the model tells each."""
-    evaluation = backend.card.evaluation
+    evaluation = service.backend.card.evaluation
     figures = evaluation["PublicTest"].labels if "PublicTest" in evaluation else {}
     return EmotionList(
         emotions=list(LABELS),
@@ -121,9 +122,9 @@ async def emotions(backend: BackendDep) -> EmotionList:
 
 
 @router.get("/model", summary="The model's card")
-async def model(backend: BackendDep) -> Card:
+async def model(service: ServiceDep) -> Card:
     """The model's card: what it takes, how it was trained and how well it does."""
-    return backend.card
+    return service.backend.card
 
 
 @monitoring.get(
@@ -132,9 +133,9 @@ async def model(backend: BackendDep) -> Card:
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}}},
 )
-async def metrics(metrics: MetricsDep) -> Response:
+async def metrics(service: ServiceDep) -> Response:
     """What the service counts, in Prometheus' text format."""
-    return Response(metrics.text(), media_type=CONTENT_TYPE)
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
 @public.get("/card", include_in_schema=False)

@@ -9,39 +9,30 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from app.errors import Overloaded
 from app.http.access import accept
+from app.http.websocket_protocol import CLOSE_SECONDS
 from app.live_session import MAX_FRAME_BYTES, LiveSession
-from app.routers.dependencies import AdmissionDep, AnalyzerDep, LiveSessionsDep, SettingsDep
+from app.routers.dependencies import ServiceDep
 
 router = APIRouter()
 
 MAX_FRAMES_PER_SECOND = 120
 """Most frames read from one connection per second; further frames wait."""
 
-CLOSE_SECONDS = 5
-"""How long the service waits for a client to read the close frame, in seconds."""
-
 GOING_AWAY, UNSUPPORTED_DATA, TOO_BIG = 1001, 1003, 1009
 """WebSocket close codes (RFC 6455, 7.4.1)."""
 
 
 @router.websocket("/live")
-async def live(
-    socket: WebSocket,
-    analyzer: AnalyzerDep,
-    admission: AdmissionDep,
-    settings: SettingsDep,
-    sessions: LiveSessionsDep,
-) -> None:
+async def live(socket: WebSocket, service: ServiceDep) -> None:
     """Answer the newest frame of a camera, again and again; older frames are skipped."""
-    if sessions.locked():
-        raise Overloaded(
-            f"There is no room for another camera; the most at once is {settings.max_live}. Try again shortly."
-        )
-    async with sessions:
+    if service.live_sessions.locked():
+        most = service.settings.max_live
+        raise Overloaded(f"There is no room for another camera; the most at once is {most}. Try again shortly.")
+    async with service.live_sessions:
         await accept(socket)
-        session = LiveSession(analyzer, admission)
+        session = LiveSession(service.analyzer, service.admission)
         with suppress(WebSocketDisconnect):
-            seconds = settings.live_seconds
+            seconds = service.settings.live_seconds
             await _first(_read(socket, session, seconds), _write(socket, session, seconds))
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 
 from app import errors
-from app.analyzer import Analyzer
 from app.concurrency import FairShare
 from app.http.bodies import UploadedFile
 from app.http.problem_details import responses
 from app.http.query import known_parameters
+from app.routers.dependencies import Service, ServiceDep
 from app.routers.uploads import MANY_FILES_BODY, ONE_FILE_BODY, ManyFiles, OneFile
 from app.schemas import Batch, FileError, FilePrediction, NoFaces, Prediction
 from app.vision.faces import EVERY_FACE, Selection
@@ -62,14 +62,16 @@ NoFaceDep = Annotated[
     openapi_extra=ONE_FILE_BODY,
     responses=responses(*PICTURE_ERRORS, *COMMON_ERRORS),
 )
-async def predict(upload: OneFile, selection: SelectionDep, no_face: NoFaceDep = "error") -> Prediction | NoFaces:
+async def predict(
+    service: ServiceDep, file: OneFile, selection: SelectionDep, no_face: NoFaceDep = "error"
+) -> Prediction | NoFaces:
     """Find the faces of one picture and the expression that each shows.
 
     The top level describes the largest face whose `detection` is at least a half; `faces` holds every face, largest
     first.
     """
     with suppress(*([errors.NoFace] if no_face == "ok" else [])):
-        return (await upload.analyzer.analyze(upload.file.data, selection)).prediction
+        return (await service.analyzer.analyze(file.data, selection)).prediction
     return NoFaces(faces=[])
 
 
@@ -79,19 +81,19 @@ async def predict(upload: OneFile, selection: SelectionDep, no_face: NoFaceDep =
     openapi_extra=MANY_FILES_BODY,
     responses=responses(errors.RequestTooLarge, errors.TooManyFiles, *COMMON_ERRORS),
 )
-async def predict_batch(upload: ManyFiles, selection: SelectionDep) -> Batch:
+async def predict_batch(service: ServiceDep, files: ManyFiles, selection: SelectionDep) -> Batch:
     """Answer several pictures, in the order sent. A picture that cannot be answered never fails the others."""
-    share = FairShare(upload.threads)
+    share = FairShare(service.admission.threads_per_request)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_result(file, upload.analyzer, selection, share)) for file in upload.files]
+        tasks = [group.create_task(_result(service, file, selection, share)) for file in files]
     return Batch(results=[task.result() for task in tasks])
 
 
 async def _result(
-    file: UploadedFile, analyzer: Analyzer, selection: Selection, share: FairShare
+    service: Service, file: UploadedFile, selection: Selection, share: FairShare
 ) -> FilePrediction | FileError:
     async with share.slot():
-        answer = await analyzer.attempt(file.data, selection)
+        answer = await service.analyzer.attempt(file.data, selection)
     if isinstance(answer, errors.ServiceError):
         return FileError(type="error", filename=file.name, error=str(answer), code=answer.code)
-    return FilePrediction(type="prediction", filename=file.name, **dict(answer))
+    return FilePrediction(type="prediction", filename=file.name, **dict(answer.prediction))

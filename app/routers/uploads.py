@@ -1,62 +1,43 @@
-"""Admits the files of a request to the analyzer, and describes the bodies that have them."""
+"""Admits the files of a request, and describes the bodies that have them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Any, NamedTuple
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from app.analyzer import Analyzer
-from app.concurrency import Admission, Take
+from app.concurrency import Take
 from app.http.bodies import BYTES, FORM, JSON, UploadedFile, read_many, read_one
-from app.settings import Settings
+from app.routers.dependencies import Service, ServiceDep
 
 
-class Upload(NamedTuple):
-    """The files of one request.
-
-    Attributes:
-        files: in the order sent; at least one.
-        analyzer: answers them.
-        threads: returns how many picture threads this request may use now.
-    """
-
-    files: list[UploadedFile]
-    analyzer: Analyzer
-    threads: Callable[[], int]
-
-    @property
-    def file(self) -> UploadedFile:
-        """The first file."""
-        return self.files[0]
+async def _one_file(service: ServiceDep, request: Request) -> AsyncIterator[UploadedFile]:
+    settings = service.settings
+    async with _admitted(service, partial(read_one, request, settings.max_file_bytes)) as files:
+        yield files[0]
 
 
-async def _read_one(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
-    return await read_one(request, settings.max_file_bytes, take)
+async def _many_files(service: ServiceDep, request: Request) -> AsyncIterator[list[UploadedFile]]:
+    settings = service.settings
+    async with _admitted(service, partial(read_many, request, settings.max_request_bytes, settings.max_files)) as files:
+        yield files
 
 
-async def _read_many(request: Request, settings: Settings, take: Take) -> list[UploadedFile]:
-    return await read_many(request, settings.max_request_bytes, settings.max_files, take)
+@asynccontextmanager
+async def _admitted(
+    service: Service, read: Callable[[Take], Awaitable[list[UploadedFile]]]
+) -> AsyncIterator[list[UploadedFile]]:
+    """Read the files of a request and admit them while the context is open."""
+    service.admission.check()  # Refuse before reading the body, at no cost.
+    with service.byte_budget.hold() as take:
+        files = await read(take)
+        with service.admission.admit(len(files)):
+            yield files
 
 
-def _admitted(
-    read: Callable[[Request, Settings, Take], Awaitable[list[UploadedFile]]],
-) -> Callable[[Request], AsyncIterator[Upload]]:
-    """Make the dependency that reads the files of a request and admits them."""
-
-    async def upload(request: Request) -> AsyncIterator[Upload]:
-        state = request.app.state
-        admission: Admission = state.admission
-        admission.check()  # Refuse before reading the body, at no cost.
-        with state.byte_budget.hold() as take:
-            files = await read(request, state.settings, take)
-            with admission.admit(len(files)):
-                yield Upload(files, state.analyzer, admission.threads_per_request)
-
-    return upload
-
-
-OneFile = Annotated[Upload, Depends(_admitted(_read_one), scope="function")]
-ManyFiles = Annotated[Upload, Depends(_admitted(_read_many), scope="function")]
+OneFile = Annotated[UploadedFile, Depends(_one_file, scope="function")]
+ManyFiles = Annotated[list[UploadedFile], Depends(_many_files, scope="function")]
 
 _FILE = {"type": "string", "format": "binary", "description": "The picture."}
 _TEXT = {

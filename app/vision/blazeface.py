@@ -153,7 +153,7 @@ def _framed(colours: Pixels, view: Square) -> NDArray[np.uint8]:
     if not part.size:
         return canvas
     factor = SIDE / view.side
-    wide, high = (min(max(round(length * factor), 1), SIDE) for length in part.shape[1::-1])
+    wide, high = [min(max(round(length * factor), 1), SIDE) for length in part.shape[1::-1]]
     to_x = min(max(round((x - left) * factor), 0), SIDE - wide)
     to_y = min(max(round((y - top) * factor), 0), SIDE - high)
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR

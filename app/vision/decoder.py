@@ -65,9 +65,6 @@ _UPRIGHT = {
 _SIDEWAYS = range(5, 9)
 """EXIF orientations that swap width and height."""
 
-_PNG_EXIF = (b"eXIf", b"tEXtRaw profile", b"zTXtRaw profile", b"iTXtRaw profile", b"iTXtXML:", b"tEXtXML:")
-"""First bytes of the PNG chunks that may hold an orientation."""
-
 _CORRUPT = (
     OSError,
     RuntimeError,
@@ -91,8 +88,6 @@ _STRIP = 256
 """Rows that are converted at a time."""
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns. `Picture` checks the size before decoding.
 
 
 class Limits(NamedTuple):
@@ -172,13 +167,13 @@ class Picture:
             raise FileTooLarge(limits.max_bytes)
         if not data:
             raise InvalidImage("The file is empty.")
-        image_guard.check(data)
+        turned = image_guard.check(data)
         self._data, self._open_ended = data, False
         with self._open() as picture:
             self.format = "JPEG" if isinstance(picture, JpegImageFile) else str(picture.format)
             width, height = picture.size
             limits.check_size(width, height)
-            orientation = _orientation(picture, data)
+            orientation = _orientation(picture) if turned else 1
         self._turn = _UPRIGHT.get(orientation)
         self.width, self.height = (height, width) if orientation in _SIDEWAYS else (width, height)
 
@@ -209,6 +204,7 @@ class Picture:
         return self._upright(_to_rgb(colours, _whole_factor(*colours.size, short_side)))
 
     def _open(self) -> ImageFile.ImageFile:
+        Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is one for the process; `Limits` has that of a picture.
         try:
             return Image.open(BytesIO(self._data), formats=FORMATS)
         except _CORRUPT as error:
@@ -286,11 +282,7 @@ def _kind(data: bytes, problem: str) -> str | None:
     return None
 
 
-def _orientation(picture: ImageFile.ImageFile, data: bytes) -> int:
-    if picture.format == "PNG" and not any(
-        data.startswith(_PNG_EXIF, where.start + 4) for where in image_guard.png_chunks(data)
-    ):
-        return 1  # Otherwise Pillow decodes all pixels to look for EXIF data behind them.
+def _orientation(picture: ImageFile.ImageFile) -> int:
     try:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except _CORRUPT:

@@ -113,7 +113,7 @@ LIFT = 0.06
 SMALLEST_OF_HAAR = 0.1
 """Smallest face that the cascade finds alone, as a share of the short side."""
 
-LONGEST = 8192
+MAX_SIDE = 8192
 """Longest side that is searched, in pixels; a longer picture is reduced."""
 
 
@@ -253,8 +253,8 @@ class FaceDetector:
             Faces in pixels of the picture, largest first; empty when there is none.
         """
         size = size or (colours.shape[1], colours.shape[0])
-        if (longest := max(colours.shape[:2])) > LONGEST:
-            high, wide = (max(side * LONGEST // longest, 1) for side in colours.shape[:2])
+        if (longest := max(colours.shape[:2])) > MAX_SIDE:
+            high, wide = (max(side * MAX_SIDE // longest, 1) for side in colours.shape[:2])
             colours = np.asarray(cv2.resize(colours, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
         factor = size[0] / colours.shape[1]
         grey = np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)

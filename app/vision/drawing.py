@@ -48,7 +48,7 @@ _WORDS = {emotion.name: emotion.display_name for emotion in EMOTIONS}
 _INK, _PAPER = "#14161c", "#ffffff"
 _PLATE = (20, 22, 28, 215)
 _TRACK = (255, 255, 255, 45)
-_LONGEST = 16_000
+_MAX_SIDE = 16_000
 _QUALITY = 90
 _HEAT_TINTS = (225, 20, 30), (30, 80, 235)
 _HEAT_OPACITY = 0.75
@@ -91,7 +91,7 @@ class _Plan(NamedTuple):
 def drawing_size(size: ImageSize) -> tuple[int, int]:
     """Width and height at which a picture of `size` is drawn, in pixels."""
     pixels, short, long = size.width * size.height, min(size.width, size.height), max(size.width, size.height)
-    factor = min(max(1, SHORT_SIDE / short), math.sqrt(MAX_PIXELS / pixels), _LONGEST / long)
+    factor = min(max(1, SHORT_SIDE / short), math.sqrt(MAX_PIXELS / pixels), _MAX_SIDE / long)
     return max(1, round(size.width * factor)), max(1, round(size.height * factor))
 
 

@@ -47,10 +47,10 @@ SECOND = Search(side=240, enlarge=4, scale=1.1, border=0.25, strength=11)
 SAME_CANDIDATE = 0.4
 """IoU above which two windows show the same candidate."""
 
-CONTRADICTED = 0.3
+OVERLAPPING = 0.3
 """If two squares share more than this part of the smaller one, the weaker one is dropped."""
 
-LONGEST = 8
+MAX_AREA = 8
 """Largest searched area, in squares of the search's side; a longer strip is reduced further."""
 
 
@@ -132,7 +132,7 @@ class HaarDetector:
         """
         found = self._search(grey, FIRST) or self._search(grey, SECOND)
         strongest = sorted(found, key=lambda one: -one.strength)
-        return apart(strongest, lambda one, other: one.square.covered(other.square) > CONTRADICTED)
+        return apart(strongest, lambda one, other: one.square.covered(other.square) > OVERLAPPING)
 
     def confirm(self, grey: Pixels, square: Square, roll: float = 0) -> Window:
         """Search the surroundings of a candidate in small steps.
@@ -147,7 +147,7 @@ class HaarDetector:
         """
         span = 1 + 2 * CONFIRM_MARGIN
         around = cut_upright(grey, square.grown(span), roll, round(CONFIRM_SIDE * span))
-        smallest, largest = (round(CONFIRM_SIDE * share) for share in CONFIRM_SIZES)
+        smallest, largest = [round(CONFIRM_SIDE * share) for share in CONFIRM_SIZES]
         hits, _, margins = self._local.cascade.detectMultiScale3(
             around,
             scaleFactor=CONFIRM_SCALE,
@@ -192,7 +192,7 @@ class HaarDetector:
         """
         height, width = picture.shape
         factor = min(
-            search.side / min(height, width), search.enlarge, search.side * math.sqrt(LONGEST / (width * height))
+            search.side / min(height, width), search.enlarge, search.side * math.sqrt(MAX_AREA / (width * height))
         )
         octave = search.scale ** math.ceil(math.log(2, search.scale))
         largest = math.floor(WINDOW * octave * 0.99)

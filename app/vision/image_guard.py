@@ -28,7 +28,11 @@ _SEEN = (b"tRNS", b"eXIf")
 """PNG chunks that a decoder does not need but that change how the picture looks."""
 
 
-def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS) -> None:
+_ORIENTED = (b"eXIf", b"tEXtRaw profile", b"zTXtRaw profile", b"iTXtRaw profile", b"iTXtXML:", b"tEXtXML:")
+"""First bytes of the PNG chunks that may hold an orientation."""
+
+
+def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS) -> bool:
     """Refuse a file with more parts than a real picture has.
 
     Args:
@@ -36,23 +40,28 @@ def check(data: bytes, *, max_parts: int = MAX_PARTS, max_scans: int = MAX_SCANS
         max_parts: most segments, chunks or blocks.
         max_scans: most scans of a JPEG.
 
+    Returns:
+        Whether the file may have an orientation. A PNG without one is decoded in full by a parser that looks for it.
+
     Raises:
         InvalidImage: there are more.
     """
-    parts = scans = 0
+    parts, scans, turned = 0, 0, True
     if data.startswith(jpeg.SOI):
         parts, scans = _jpeg_parts(data, max_parts, max_scans)
     elif data.startswith(PNG):
-        parts = sum(1 for _ in islice(png_chunks(data), max_parts + 1))
+        chunks = list(islice(_png_chunks(data), max_parts + 1))
+        parts, turned = len(chunks), any(data.startswith(_ORIENTED, chunk.start + 4) for chunk in chunks)
     elif data.startswith((b"GIF87a", b"GIF89a")):
         parts = sum(1 for _ in islice(_gif_blocks(data), max_parts + 1))
     if parts > max_parts:
         raise InvalidImage(f"The file has more than {max_parts:,} segments, which no picture needs. {_ANEW}")
     if scans > max_scans:
         raise InvalidImage(f"The JPEG has more than {max_scans} scans, which no picture needs. {_ANEW}")
+    return turned
 
 
-def png_chunks(data: bytes) -> Iterator[slice]:
+def _png_chunks(data: bytes) -> Iterator[slice]:
     """The slices of a PNG's chunks. A chunk is a length of 4 bytes, a name of 4, a body and a checksum of 4."""
     end = 8
     while end < len(data):
@@ -67,7 +76,7 @@ def essential_png(data: bytes) -> bytes:
     """
     if not data.startswith(PNG):
         return data
-    return data[:8] + b"".join(data[where] for where in png_chunks(data) if _is_essential(data[where]))
+    return data[:8] + b"".join(data[where] for where in _png_chunks(data) if _is_essential(data[where]))
 
 
 def _is_essential(chunk: bytes) -> bool:

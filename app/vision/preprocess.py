@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from app.vision.geometry import Box, Square, cut_upright
 
+Floats = NDArray[np.float32]
+
 INPUT_SIZE = 96
 """Side of the classifier's square input, in pixels."""
 

@@ -4,12 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.vision.geometry import Box
-
-Probabilities = NDArray[np.float32]
+from app.vision.preprocess import Floats
 
 SAME_FACE = 0.3
 """IoU from which a box belongs to a track; a head moves little in one frame."""
@@ -34,7 +30,7 @@ class Track:
 
     id: int
     box: Box
-    probabilities: Probabilities
+    probabilities: Floats
     seen: float
 
 
@@ -45,7 +41,7 @@ class Tracker:
         self._tracks: list[Track] = []
         self._count = 0
 
-    def follow(self, faces: Sequence[tuple[Box, Probabilities]], now: float) -> list[Track]:
+    def follow(self, faces: Sequence[tuple[Box, Floats]], now: float) -> list[Track]:
         """Assign the faces of a frame to tracks, pairs with the largest IoU first.
 
         Args:
@@ -70,7 +66,7 @@ class Tracker:
                 found[number] = track
         return [self._update(found.get(number), *face, now) for number, face in enumerate(faces)]
 
-    def _update(self, track: Track | None, box: Box, probabilities: Probabilities, now: float) -> Track:
+    def _update(self, track: Track | None, box: Box, probabilities: Floats, now: float) -> Track:
         if track is None:
             self._count += 1
             track = Track(self._count, box, probabilities, now)
