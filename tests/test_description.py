@@ -93,8 +93,9 @@ def test_labels_are_enumerated_and_probabilities_are_named() -> None:
     schemas = DESCRIPTION["components"]["schemas"]
     label, probabilities = ({"$ref": f"#/components/schemas/{name}"} for name in ("Label", "LabelProbabilities"))
     assert schemas["Label"] == {"type": "string", "enum": list(LABELS)}
-    assert schemas["LabelProbabilities"]["required"] == list(schemas["LabelProbabilities"]["properties"]) == list(LABELS)
-    assert {kind["type"] for kind in schemas["LabelProbabilities"]["properties"].values()} == {"number"}
+    properties = schemas["LabelProbabilities"]["properties"]
+    assert schemas["LabelProbabilities"]["required"] == list(properties) == list(LABELS)
+    assert {kind["type"] for kind in properties.values()} == {"number"}
     for name in ("Face", "Prediction", "FilePrediction"):
         fields = schemas[name]["properties"]
         assert fields["emotion"].items() >= label.items()
