@@ -170,6 +170,11 @@ def test_a_face_that_fills_the_picture(detector: FaceDetector, astronaut: Pixels
     assert found.box.overlap(Box(0, 0, side, side)) > 0.6
 
 
+def test_small_grey_faces_that_fill_their_pictures(detector: FaceDetector) -> None:
+    faces = np.round(data.lfw_subset()[:100] * 255).astype(np.uint8)
+    assert sum(len(detector.find(np.dstack([face] * 3))) > 0 for face in faces) >= 92
+
+
 @pytest.mark.parametrize(
     ("name", "cut", "scale"),
     [

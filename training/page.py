@@ -199,9 +199,9 @@ _NOT_TESTED = "PrivateTest was not available, so no choice depends on it. This v
 
 def text(card: Card) -> str:
     """The page of a card; the card must have figures of PublicTest by the crowd, and of robustness."""
-    by_crowd = [one for one in card.evaluation.values() if one.truth == "crowd"]
-    by_labels = [one for one in card.evaluation.values() if one.labels_by_crowd is not None]
-    others = [one for one in card.evaluation.values() if one not in by_crowd and one not in by_labels]
+    by_crowd = [figures for figures in card.evaluation.values() if figures.truth == "crowd"]
+    by_labels = [figures for figures in card.evaluation.values() if figures.labels_by_crowd is not None]
+    others = [figures for figures in card.evaluation.values() if figures not in by_crowd and figures not in by_labels]
     main, own = card.evaluation["PublicTest"], card.evaluation["PublicTest without copies of training pictures"]
     robustness = card.robustness
     if robustness is None:
@@ -224,7 +224,7 @@ def text(card: Card) -> str:
         temperature=card.temperature,
         test=_NOT_TESTED if card.tested_version is None else _TESTED.format(version=card.tested_version),
         seen=by_labels[0].count - by_labels[1].count,
-        names=" | ".join(one.data for one in by_crowd),
+        names=" | ".join(figures.data for figures in by_crowd),
         dashes=" --- |" * len(by_crowd),
         headline="\n".join(_headline(by_crowd)),
         labels="\n".join(_labels(main)),
@@ -261,27 +261,29 @@ def write(model: Path) -> None:
     model.with_name("README.md").write_text(text(read_card(model)))
 
 
-def _result(one: Figures) -> str:
+def _result(figures: Figures) -> str:
     """One set's figures in the form of the Hugging Face Hub's model index."""
     return f"""
       - task: {{type: image-classification}}
-        dataset: {{type: faces, name: "{one.data}"}}
+        dataset: {{type: faces, name: "{figures.data}"}}
         metrics:
-          - {{type: accuracy, name: "accuracy by {TRUTHS[one.truth]}", value: {one.accuracy}}}
-          - {{type: f1, name: macro F1, value: {one.macro_f1}}}"""
+          - {{type: accuracy, name: "accuracy by {TRUTHS[figures.truth]}", value: {figures.accuracy}}}
+          - {{type: f1, name: macro F1, value: {figures.macro_f1}}}"""
 
 
 def _headline(sets: list[Figures]) -> list[str]:
     rows = {
-        "Faces": [str(one.count) for one in sets],
-        "Right by the crowd's top vote": [percent(one.accuracy) for one in sets],
-        "95 % interval (Wilson)": [_interval(one) for one in sets],
-        "Right where the crowd agrees": [f"{percent(one.clear_accuracy or 0)} of {one.clear_count}" for one in sets],
-        "Mean recall of the labels there": [percent(one.clear_macro_recall or 0) for one in sets],
-        "Macro-F1": [f"{one.macro_f1:.3f}" for one in sets],
-        "Divergence from the votes, nats": [f"{one.divergence or 0:.3f}" for one in sets],
-        "Calibration error against the votes": [percent(one.expected_calibration_error) for one in sets],
-        "The same before the temperature": [percent(one.uncalibrated_error) for one in sets],
+        "Faces": [str(figures.count) for figures in sets],
+        "Right by the crowd's top vote": [percent(figures.accuracy) for figures in sets],
+        "95 % interval (Wilson)": [_interval(figures) for figures in sets],
+        "Right where the crowd agrees": [
+            f"{percent(figures.clear_accuracy or 0)} of {figures.clear_count}" for figures in sets
+        ],
+        "Mean recall of the labels there": [percent(figures.clear_macro_recall or 0) for figures in sets],
+        "Macro-F1": [f"{figures.macro_f1:.3f}" for figures in sets],
+        "Divergence from the votes, nats": [f"{figures.divergence or 0:.3f}" for figures in sets],
+        "Calibration error against the votes": [percent(figures.expected_calibration_error) for figures in sets],
+        "The same before the temperature": [percent(figures.uncalibrated_error) for figures in sets],
     }
     return [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
 
@@ -293,11 +295,12 @@ def _others(sets: list[Figures], photographs: Photographs | None) -> list[str]:
         "| Faces | Right | Neutral ones | Happy ones |",
         "| --- |" + " --- |" * 3,
     ]
-    for one in sets:
+    for figures in sets:
         neutral, happy = (
-            f"{percent(one.labels[label].recall)} of {one.labels[label].count}" for label in ("neutral", "happy")
+            f"{percent(figures.labels[label].recall)} of {figures.labels[label].count}"
+            for label in ("neutral", "happy")
         )
-        lines.append(f"| {one.data} | {percent(one.accuracy)} of {one.count} | {neutral} | {happy} |")
+        lines.append(f"| {figures.data} | {percent(figures.accuracy)} of {figures.count} | {neutral} | {happy} |")
     if photographs is not None:
         lines += [
             "",
@@ -311,15 +314,15 @@ def _others(sets: list[Figures], photographs: Photographs | None) -> list[str]:
 
 def _groups(sets: Iterable[Figures]) -> list[str]:
     lines = [
-        f"| {one.data} | {name} | {group.count} | {percent(group.accuracy)} | {_interval(group)} |"
-        for one in sets
-        for name, group in one.groups.items()
+        f"| {figures.data} | {name} | {group.count} | {percent(group.accuracy)} | {_interval(group)} |"
+        for figures in sets
+        for name, group in figures.groups.items()
     ]
     return ["", "| Faces | Group | Count | Right | 95 % interval |", "| --- |" + " --- |" * 4, *lines] if lines else []
 
 
-def _interval(one: Figures | GroupFigures) -> str:
-    return " to ".join(map(percent, one.accuracy_interval_95))
+def _interval(figures: Figures | GroupFigures) -> str:
+    return " to ".join(map(percent, figures.accuracy_interval_95))
 
 
 def _by_labels(sets: list[Figures]) -> list[str]:
@@ -327,19 +330,20 @@ def _by_labels(sets: list[Figures]) -> list[str]:
         "| Faces | Right | 95 % interval | Macro-F1 |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {one.data}, {one.count} | {percent(one.accuracy)} | {_interval(one)} | {one.macro_f1:.3f} |"
-            for one in sets
+            f"| {figures.data}, {figures.count} | {percent(figures.accuracy)} | {_interval(figures)} "
+            f"| {figures.macro_f1:.3f} |"
+            for figures in sets
         ),
     ]
 
 
-def _labels(one: Figures) -> list[str]:
+def _labels(figures: Figures) -> list[str]:
     return [
         "| Label | Precision | Recall | F1 | Faces | Recall where the crowd agrees |",
         "| --- | --- | --- | --- | --- | --- |",
         *(
             f"| {label} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.count} | {_clear(row)} |"
-            for label, row in one.labels.items()
+            for label, row in figures.labels.items()
         ),
     ]
 
@@ -348,11 +352,11 @@ def _clear(row: LabelFigures) -> str:
     return "" if row.clear_recall is None else f"{percent(row.clear_recall)} of {row.clear_count}"
 
 
-def _corruptions(one: Robustness) -> list[str]:
+def _corruptions(figures: Robustness) -> list[str]:
     return [
         "| Change | Accuracy |",
         "| --- | --- |",
-        *(f"| {name} | {percent(accuracy)} |" for name, accuracy in one.corruptions.items()),
+        *(f"| {name} | {percent(accuracy)} |" for name, accuracy in figures.corruptions.items()),
     ]
 
 
@@ -361,15 +365,18 @@ def _served(results: list[Served]) -> list[str]:
         "| Side of the face | Found | Found and right | Right of the found |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {percent(one.size)} of the picture's | {percent(one.found)} | {percent(one.right)} "
-            f"| {percent(one.accuracy)} |"
-            for one in results
+            f"| {percent(figures.size)} of the picture's | {percent(figures.found)} | {percent(figures.right)} "
+            f"| {percent(figures.accuracy)} |"
+            for figures in results
         ),
     ]
 
 
 def _forms(card: Card) -> list[str]:
-    return [f"| {name} | {percent(one.accuracy)} | {percent(one.same_answer)} |" for name, one in card.forms.items()]
+    return [
+        f"| {name} | {percent(figures.accuracy)} | {percent(figures.same_answer)} |"
+        for name, figures in card.forms.items()
+    ]
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ class _PerThread(threading.local):
         self.interpreter = Interpreter(model_content=model, num_threads=1)
         self.interpreter.allocate_tensors()
         self.input = self.interpreter.get_input_details()[0]["index"]
-        by_values = {int(one["shape"][-1]): one["index"] for one in self.interpreter.get_output_details()}
+        by_values = {int(output["shape"][-1]): output["index"] for output in self.interpreter.get_output_details()}
         self.scores, self.regions = by_values[1], by_values[16]
 
 
@@ -117,11 +117,11 @@ class BlazeFace:
         scores = np.minimum(1 / (1 + np.exp(-logits[cells].astype(np.float64))), MOST_SCORE)
         return [
             Proposal(
-                Square(places[one, 0, 0].item(), places[one, 0, 1].item(), sizes[one].item()),
-                scores[one].item(),
-                tuple(map(Point._make, places[one, 1:].tolist())),
+                Square(places[index, 0, 0].item(), places[index, 0, 1].item(), sizes[index].item()),
+                scores[index].item(),
+                tuple(map(Point._make, places[index, 1:].tolist())),
             )
-            for one in distinct(places[:, 0], sizes)
+            for index in distinct(places[:, 0], sizes)
         ]
 
 
@@ -135,12 +135,12 @@ def distinct(middles: NDArray[np.float64], sizes: NDArray[np.float64]) -> list[i
     kept: list[int] = []
     left = np.flatnonzero(sizes > 0)
     while left.size:
-        one = left[0]
-        kept.append(int(one))
-        reach = (sizes[left] + sizes[one]) / 2
-        sides = np.clip(reach[:, np.newaxis] - np.abs(middles[left] - middles[one]), 0, None)
-        shared = np.minimum(sides, np.minimum(sizes[left], sizes[one])[:, np.newaxis]).prod(axis=1)
-        left = left[shared <= SAME * (sizes[left] ** 2 + sizes[one] ** 2 - shared)]
+        best = left[0]
+        kept.append(int(best))
+        reach = (sizes[left] + sizes[best]) / 2
+        sides = np.clip(reach[:, np.newaxis] - np.abs(middles[left] - middles[best]), 0, None)
+        shared = np.minimum(sides, np.minimum(sizes[left], sizes[best])[:, np.newaxis]).prod(axis=1)
+        left = left[shared <= SAME * (sizes[left] ** 2 + sizes[best] ** 2 - shared)]
     return kept
 
 

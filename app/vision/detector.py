@@ -49,8 +49,17 @@ CLOSELY = Weights(bias=-2.3, score=8, seen=2)
 CLOSE = 4, 6
 """Sides of two closer looks, as multiples of the face's side. Faces are seen at any scale, texture seldom is."""
 
+FILLING = 0.5
+"""Side from which a face fills its picture, as a share of the short side."""
+
+CLOSE_FILLING = 2.2, 3
+"""The same multiples for a face that fills its picture. From farther off, it would be lost in the black around."""
+
 DOUBT = 0.1
 """Confidence below which a proposal is left alone. From here on, it is looked at closely unless it is believed."""
+
+DOUBT_FILLING = 0.03
+"""The same for a face that fills its picture, which the network underestimates at first sight."""
 
 BELIEVED = 0.9
 """Confidence from which a face that Haar sees beside a sure one needs no closer look."""
@@ -190,13 +199,14 @@ class Candidate(NamedTuple):
         """Whether Haar and the network are sure of the face at first sight."""
         return self.confidence >= SURE and self.evidence.seen and not self.evidence.closer
 
-    def doubtful(self, believed: float) -> bool:
+    def doubtful(self, believed: float, filling: bool) -> bool:
         """Whether the face needs a closer look and did not have one.
 
         Args:
             believed: confidence from which a face that Haar sees upright needs none.
+            filling: whether it fills the picture.
         """
-        if self.confidence < DOUBT or self.evidence.closer:
+        if self.confidence < (DOUBT_FILLING if filling else DOUBT) or self.evidence.closer:
             return False
         known = self.confidence >= believed and self.evidence.seen
         return not known or abs(_between(self.proposal.roll, self.turn)) > UPRIGHT
@@ -279,9 +289,9 @@ class FaceDetector:
 
     def _searched(self, colours: Pixels, grey: Pixels) -> list[_Face]:
         if self._blazeface is None:
-            return [_Face(one.square, one.confidence, None, ()) for one in self._haar.find(grey)]
+            return [_Face(window.square, window.confidence, None, ()) for window in self._haar.find(grey)]
         candidates = _Search(colours, grey, self._haar, self._blazeface).candidates()
-        return [_Face(one.square, one.confidence, one.proposal.roll, one.proposal.landmarks) for one in candidates]
+        return [_Face(face.square, face.confidence, face.proposal.roll, face.proposal.landmarks) for face in candidates]
 
 
 class _Search:
@@ -320,15 +330,15 @@ class _Search:
 
     def _settled(self) -> bool:
         """Whether a sure face is upright, and none lies."""
-        faces = [one for one in self._found if one.confidence >= LEAST]
-        return any(one.sure for one in faces) and all(abs(one.proposal.roll) <= LYING for one in faces)
+        faces = [face for face in self._found if face.confidence >= LEAST]
+        return any(face.sure for face in faces) and all(abs(face.proposal.roll) <= LYING for face in faces)
 
     def _turn(self, views: Sequence[Square]) -> int:
         """Search the other turns too, and decide how far the whole picture has been turned: in degrees, clockwise."""
         for turn in QUARTERS[1:]:
             self._look(views, turn)
         self._look_closely()
-        faces = [one for one in self._found if one.confidence >= LEAST]
+        faces = [face for face in self._found if face.confidence >= LEAST]
 
         def upright(turn: int) -> float:
             return sum(face.confidence for face in faces if abs(_between(face.proposal.roll, turn)) <= LYING)
@@ -342,7 +352,7 @@ class _Search:
 
     def _smallest(self) -> float:
         """Side of the smallest face with at least `LEAST` confidence, in pixels; 0 without one."""
-        return min((one.proposal.square.side for one in self._found if one.confidence >= LEAST), default=0)
+        return min((face.proposal.square.side for face in self._found if face.confidence >= LEAST), default=0)
 
     def _look(self, views: Sequence[Square], turn: float = 0, known_from: float = math.inf) -> None:
         """Search squares of the picture. The most confident candidate at each place is kept.
@@ -373,7 +383,7 @@ class _Search:
     def _look_closely(self) -> None:
         """Look closely at each doubtful face, and at tilted ones: the network underestimates large tilts."""
         believed = BELIEVED if any(face.sure for face in self._found) else SURE
-        doubts = [face for face in self._found if face.doubtful(believed)][:MOST_DOUBTS]
+        doubts = [face for face in self._found if face.doubtful(believed, self._fills(face))][:MOST_DOUBTS]
         if doubts:
             self._found = _merged([self._closely(face) if face in doubts else face for face in self._found])
 
@@ -381,7 +391,7 @@ class _Search:
         """Rate a face by closer looks at several scales, in which it is upright."""
         proposal, score = candidate.proposal, candidate.evidence.score
         looks: list[Proposal] = []
-        for factor in CLOSE:
+        for factor in CLOSE_FILLING if self._fills(candidate) else CLOSE:
             look = self._again(proposal, proposal.square.grown(factor))
             if look is None:
                 break
@@ -391,6 +401,11 @@ class _Search:
             evidence = candidate.evidence._replace(closer=closer)
             return candidate._replace(evidence=evidence, confidence=evidence.confidence)
         return self._judged(looks[0] if looks else proposal, proposal.roll, score, closer)
+
+    def _fills(self, face: Candidate) -> bool:
+        """Whether a face fills the picture."""
+        height, width = self._grey.shape
+        return face.proposal.square.side >= FILLING * min(height, width)
 
     def _again(self, proposal: Proposal, view: Square) -> Proposal | None:
         """The same face in another view, in which it is upright; None if it is not seen there."""

@@ -102,9 +102,9 @@ class Square(NamedTuple):
 def apart(items: Iterable[Item], same: Callable[[Item, Item], bool]) -> list[Item]:
     """Keep each item that is not the same as one kept before it."""
     kept: list[Item] = []
-    for one in items:
-        if not any(same(one, other) for other in kept):
-            kept.append(one)
+    for item in items:
+        if not any(same(item, other) for other in kept):
+            kept.append(item)
     return kept
 
 

@@ -131,8 +131,8 @@ class HaarDetector:
             Windows in pixels, strongest first; empty when there is no face.
         """
         found = self._search(grey, FIRST) or self._search(grey, SECOND)
-        strongest = sorted(found, key=lambda one: -one.strength)
-        return apart(strongest, lambda one, other: one.square.covered(other.square) > OVERLAPPING)
+        strongest = sorted(found, key=lambda window: -window.strength)
+        return apart(strongest, lambda window, other: window.square.covered(other.square) > OVERLAPPING)
 
     def confirm(self, grey: Pixels, square: Square, roll: float = 0) -> Window:
         """Search the surroundings of a candidate in small steps.
@@ -177,7 +177,7 @@ class HaarDetector:
             x, y, side = hits.mean(axis=0).tolist()
             near = self.confirm(picture, Square(x + side / 2, y + side / 2, side))
             if 0 < near.strength < search.strength:
-                near = max(near, self.confirm(picture, near.square), key=lambda one: one.strength)
+                near = max(near, self.confirm(picture, near.square), key=lambda window: window.strength)
             square = near.square._replace(x=near.square.x - border, y=near.square.y - border)
             inside = 0 <= square.x < width and 0 <= square.y < height  # Otherwise its centre lies in the added border.
             if inside and near.strength >= search.strength:

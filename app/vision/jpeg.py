@@ -79,7 +79,11 @@ def open_ended(data: bytes) -> bytes | None:
     if frame not in SEQUENTIAL | {_PROGRESSIVE}:
         return data
     finished = {
-        (one, place) for scan in scans if not scan.lowest_bit for one in scan.components for place in scan.coefficients
+        (component, place)
+        for scan in scans
+        if not scan.lowest_bit
+        for component in scan.components
+        for place in scan.coefficients
     }
     if not scans or len(finished) < _COEFFICIENTS * len(components):
         return None
