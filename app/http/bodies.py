@@ -1,4 +1,4 @@
-"""Reads the pictures of a request's body into memory, within limits.
+"""Reads the files of a request's body into memory, within limits.
 
 It does not use FastAPI's file parameters: they spool files over 1 MB to disk, read a body of any size, and describe
 lists of files in a way that Swagger UI shows as text boxes.
@@ -68,11 +68,7 @@ async def read_one(request: Request, limit: int, take: Take) -> list[UploadedFil
     elif kind == JSON:
         files = await _json_files(request, limit, error, take)
     else:
-        files = [UploadedFile(None, bytes(await _body(request, limit, error, take)))]
-        if not files[0].data:
-            raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
-        if _FORM_START.match(files[0].data):
-            raise MalformedBody(f"The body is a form, but its Content-Type is {kind[:40] or 'missing'}. {_TYPE}")
+        files = [await _raw_file(request, kind, limit, error, take)]
     if len(files) > 1:
         raise InvalidRequest(f"{len(files)} pictures came, and one is taken; use /predict/batch for several.")
     return files
@@ -93,6 +89,20 @@ async def read_many(request: Request, limit: int, most: int, take: Take) -> list
     return files
 
 
+async def read_video(request: Request, limit: int, take: Take) -> UploadedFile:
+    """Read a request for one video: a form or the raw body. `limit` is the most bytes of the video."""
+    error = partial(FileTooLarge, limit)
+    kind = _kind(request)
+    if kind == JSON:
+        raise UnsupportedFormat("A video comes in a form or as the raw body, not in JSON.")
+    if kind != FORM:
+        return await _raw_file(request, kind, limit, error, take)
+    files = await _form_files(request, "file", limit, error, take)
+    if len(files) > 1:
+        raise InvalidRequest(f"{len(files)} videos came, and one is taken.")
+    return files[0]
+
+
 def _kind(request: Request) -> str:
     """The media type of the body.
 
@@ -109,6 +119,16 @@ def _kind(request: Request) -> str:
     if kind.startswith("multipart/") and kind != FORM:
         raise UnsupportedFormat("Of multipart bodies only multipart/form-data can be read.")
     return kind
+
+
+async def _raw_file(request: Request, kind: str, limit: int, error: Refusal, take: Take) -> UploadedFile:
+    """The body as a file; `kind` is its media type."""
+    data = await _aside(bytes, await _body(request, limit, error, take))
+    if not data:
+        raise InvalidRequest('Send the file as the multipart field "file" or as the raw body.')
+    if _FORM_START.match(data):
+        raise MalformedBody(f"The body is a form, but its Content-Type is {kind[:40] or 'missing'}. {_TYPE}")
+    return UploadedFile(None, data)
 
 
 async def _json_files(request: Request, limit: int, error: Refusal, take: Take) -> list[UploadedFile]:
