@@ -64,7 +64,7 @@ def encoded(
     file = BytesIO()
     exact = Fraction(rate).limit_denominator(1001)
     ticks = 1 / exact if times is None else _TICK
-    with av.open(file, "w", form) as container:
+    with av.open(file, "w", form, container_options=options) as container:
         stream: av.VideoStream | None = None
         when = (number / exact for number in count()) if times is None else map(Fraction, times)
         for pixels, time in zip(frames, when, strict=False):

@@ -1,18 +1,28 @@
 """Videos: the right frames at exact times, whatever the format; and files that harm nobody."""
 
 import asyncio
+import errno
 import math
+import signal
+import socket
+import struct
+import subprocess
+import sys
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
+import av
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
-from app.errors import ServiceError, TooManyPixels, VideoTooLong
+from app.errors import InvalidVideo, ServiceError, TooManyPixels, VideoTooLong
 from app.vision.sampling import Sampling, SamplingStep
 from app.vision.video import Sample, Video, VideoLimits, reading
 from bench.clips import encoded, shot
+from tests.helpers import ROOT
 
 LIMITS = VideoLimits(pixels=9_000_000, stall_seconds=30)
 Pixels = NDArray[np.uint8]
@@ -165,3 +175,181 @@ def test_limits_are_told_before_anything_is_decoded(limits: VideoLimits, error: 
     with pytest.raises(error):
         read(file, limits=limits)
     assert read(file, limits=VideoLimits(64 * 48, 30, seconds=3, samples=6))[1]
+
+
+def cut_short(form: str, codec: str) -> bytes:
+    file = encoded(shades(100), 10, codec, form)
+    return file[: len(file) // 2]
+
+
+@pytest.mark.parametrize(("form", "codec"), [("webm", "libvpx"), ("matroska", "libx264"), ("avi", "mjpeg")])
+def test_a_file_that_is_cut_short_says_so_after_its_samples(form: str, codec: str) -> None:
+    sampling = Sampling(SamplingStep.parse("1s"))
+    times = []
+
+    async def samples() -> None:
+        async with reading(cut_short(form, codec), sampling, LIMITS) as video:
+            async for sample in video.samples():
+                times.append(sample.time)
+
+    with pytest.raises(InvalidVideo, match="breaks off"):
+        asyncio.run(samples())
+    assert times == pytest.approx(list(range(len(times))))
+    assert 2 <= len(times) <= 7
+
+
+def without_video(form: str = "mp4") -> bytes:
+    """A second of silence."""
+    file = BytesIO()
+    with av.open(file, "w", form) as container:
+        sound = container.add_stream("aac", 44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 44100
+        for _ in range(40):
+            frame.pts = None
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    return file.getvalue()
+
+
+def with_tracks(count: int) -> bytes:
+    """A video whose header repeats its track."""
+    file = encoded(shades(5))
+    head, track = file.rindex(b"moov") - 4, file.rindex(b"trak") - 4
+    size = int.from_bytes(file[track : track + 4])
+    total = int.from_bytes(file[head : head + 4]) + (count - 1) * size
+    return (
+        file[:head] + total.to_bytes(4) + file[head + 4 : track] + count * file[track : track + size]
+        + file[track + size :]
+    )  # fmt: skip
+
+
+def with_size(width: int, height: int) -> bytes:
+    """An AVI of JPEGs whose headers say that they have another size."""
+    file = encoded(shades(3), 10, "mjpeg", "avi")
+    old, new = ((struct.pack("<ii", *size), struct.pack(">HH", *size[::-1])) for size in ((64, 48), (width, height)))
+    return file.replace(old[0], new[0]).replace(b"\x08" + old[1], b"\x08" + new[1])
+
+
+def without_end() -> bytes:
+    """An AVI whose header promises a million frames."""
+    file = encoded(shades(30), 10, "mjpeg", "avi")
+    return file.replace(struct.pack("<I", 30), struct.pack("<I", 1_000_000))
+
+
+PLAYLISTS = {
+    "m3u8": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{address}\n#EXT-X-ENDLIST\n",
+    "ffconcat": "ffconcat version 1.0\nfile '{address}'\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    "mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{address}</BaseURL></MPD>',
+    "smil": '<smil><body><video src="{address}"/></body></smil>',
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_lists_of_other_files_are_no_videos(kind: str, tmp_path: Path) -> None:
+    """They name a file that there is, and a host that would notice."""
+    (tmp_path / "clip.mp4").write_bytes(encoded(shades(5)))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.1)
+        host = f"http://127.0.0.1:{server.getsockname()[1]}/clip.mp4"
+        for address in (host, str(tmp_path / "clip.mp4"), f"file:{tmp_path}/clip.mp4"):
+            with pytest.raises(InvalidVideo):
+                read(PLAYLISTS[kind].format(address=address).encode())
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_the_process_that_decodes_can_open_nothing() -> None:
+    program = (
+        "import socket; from app.vision.video_decoder import confine; confine(5, 0)\n"
+        "for act in (lambda: open('/etc/hostname'), lambda: open('/tmp/new', 'w'), socket.socket):\n"
+        "    try: act()\n"
+        "    except OSError as error: print(error.errno)\n"
+        "try: bytearray(3 * 2**30)\n"
+        "except MemoryError: print('memory')\n"
+        "while True: pass"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("confine(5", "confine(2")], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.stdout.decode().split() == [*3 * [str(errno.EMFILE)], "memory"]
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [
+        (b"", InvalidVideo),
+        (b"text", InvalidVideo),
+        (b"\0\0\0\x18ftypmp42" + bytes(1000), InvalidVideo),
+        (b"1\n00:00:00,000 --> 00:00:01,000\nWords\n", InvalidVideo),
+        (encoded(shades(30))[:-100], InvalidVideo),
+        (without_video(), InvalidVideo),
+        (without_video("matroska"), InvalidVideo),
+        (encoded(shades(3), codec="ffv1", form="matroska"), InvalidVideo),
+        (with_tracks(10_000), InvalidVideo),
+        (with_size(16384, 16384), InvalidVideo),
+        (with_size(4000, 3000), TooManyPixels),
+    ],
+    ids=["empty", "text", "header", "subtitles", "cut", "sound", "sound-mkv", "codec", "tracks", "huge", "large"],
+)
+def test_what_is_no_video_or_too_much_of_one_is_refused(file: bytes, error: type[ServiceError]) -> None:
+    with pytest.raises(error) as caught:
+        read(file)
+    assert len(str(caught.value)) > 20
+
+
+def test_a_header_that_promises_too_much_is_not_believed() -> None:
+    with pytest.raises(VideoTooLong):
+        read(without_end(), limits=LIMITS._replace(seconds=1800))
+    assert len(read(without_end(), "1s", end=2)[1]) == 3
+    with pytest.raises(InvalidVideo, match="breaks off"):
+        read(without_end(), "1s")
+
+
+def test_a_video_without_a_length_ends_where_its_limits_are() -> None:
+    """As browsers record them."""
+    file = encoded(shades(40), 10, "libvpx", "webm", live="1")
+    assert read(file)[0].duration is None
+    for limits in (LIMITS._replace(seconds=2), LIMITS._replace(samples=3)):
+        with pytest.raises(VideoTooLong):
+            read(file, limits=limits)
+
+
+def test_the_smallest_frames_are_read() -> None:
+    (sample,) = read(encoded([np.full((1, 1, 3), 200, np.uint8)] * 3, codec="libvpx", form="webm"))[1]
+    assert sample.pixels.shape == (1, 1, 3)
+
+
+def test_a_decoder_that_dies_or_hangs_is_an_invalid_video() -> None:
+    file = encoded(shades(300, (640, 480)), 10)
+
+    async def killed(way: int, limits: VideoLimits) -> None:
+        async with reading(file, Sampling(SamplingStep.parse("0.1s")), limits) as video:
+            (child,) = psutil.Process().children()
+            async for sample in video.samples():
+                if sample.time > 1:
+                    child.send_signal(way)
+
+    with pytest.raises(InvalidVideo, match="damaged"):
+        asyncio.run(killed(signal.SIGKILL, LIMITS))
+    with pytest.raises(InvalidVideo, match="no progress"):
+        asyncio.run(killed(signal.SIGSTOP, LIMITS._replace(stall_seconds=0.5)))
+    assert psutil.Process().children() == []
+
+
+def test_no_more_is_decoded_than_is_asked_for() -> None:
+    """A reader that waits keeps the decoder waiting."""
+
+    async def waiting() -> tuple[float, float]:
+        async with reading(encoded(shades(300, (640, 480)), 30), Sampling(SamplingStep.parse("1f")), LIMITS) as video:
+            (child,) = psutil.Process().children()
+            await anext(video.samples())
+            await asyncio.sleep(0.5)
+            before = sum(child.cpu_times()[:2])
+            await asyncio.sleep(0.5)
+            return before, sum(child.cpu_times()[:2])
+
+    before, after = asyncio.run(waiting())
+    assert after - before < 0.05

@@ -12,13 +12,13 @@ formats and codecs it may use from a variable of the whole process.
 
 import itertools
 import json
-import mmap
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from io import FileIO
+from io import BytesIO, FileIO
 from typing import Any
 
 import av
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from app.vision.sampling import Sampler, Sampling, SamplingStep
 
-Input = FileIO | mmap.mmap
+Input = FileIO | BytesIO
 
 FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi")
 """Containers that are read, by FFmpeg's names. None of them opens other files; playlists are not among them."""
@@ -60,8 +60,10 @@ filter scdet, 10 %."""
 _GRID = 16
 """Every so many pixels of a row and rows of a frame are compared."""
 
+_CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+
 _SHORT = 1
-"""Seconds that a video may end before its header says."""
+"""Time that a video may end before its header says, in seconds."""
 
 
 class Unreadable(Exception):
@@ -85,7 +87,7 @@ def confine(cpu_seconds: int | None, held: int) -> None:
 
     os.nice(10)  # Pictures come first.
     for limit, value in (
-        (resource.RLIMIT_AS, MAX_MEMORY + held),
+        (resource.RLIMIT_AS, MAX_MEMORY + 2 * held),  # Twice while the file grows.
         (resource.RLIMIT_CPU, resource.RLIM_INFINITY if cpu_seconds is None else cpu_seconds),
         (resource.RLIMIT_NOFILE, 3),  # The standard streams: nothing else can be opened, and no socket.
         (resource.RLIMIT_FSIZE, 0),
@@ -141,15 +143,16 @@ def records(file: Input, order: dict[str, Any]) -> Iterator[tuple[dict[str, Any]
         length = _length(stream)
         rate = float(stream.average_rate or stream.base_rate or 25)
         yield {"duration": None if length is None else float(length), "rate": rate}, None
-        keys_alone = every.unit == "seconds" and 0 < _key_distance(stream) <= every.step
-        yield from _samples(container, stream, sampling, keys_alone, length, order)
+        distance = _key_distance(stream)
+        keys_alone = every.unit == "seconds" and 0 < distance <= every.step
+        yield from _samples(container, stream, sampling, distance if keys_alone else None, length, order)
 
 
 def _samples(
     container: InputContainer,
     stream: VideoStream,
     sampling: Sampling,
-    keys_alone: bool,
+    distance: Fraction | None,
     length: Fraction | None,
     order: dict[str, Any],
 ) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8] | None]]:
@@ -158,7 +161,7 @@ def _samples(
     if sampling.start and stream.time_base:
         container.seek(origin + int(sampling.start / stream.time_base), stream=stream)
     number, cut, said, last = 0, False, time.monotonic(), Fraction(0)
-    for frame in _frames(container, stream, keys_alone):
+    for frame in _frames(container, stream, distance is not None):
         assert frame.time_base is not None
         at = (frame.pts - origin) * frame.time_base if frame.pts is not None else number / rate
         if sampler.ended(at):
@@ -178,15 +181,10 @@ def _samples(
             said = time.monotonic()
     if not number:
         raise Unreadable("invalid_video", "The video has no readable frame.")
-    if (
-        length is not None
-        and last + _SHORT + Fraction(1) / rate < min(length, sampling.end or length)
-        and not keys_alone
-    ):
-        raise Unreadable(
-            "invalid_video", f"The video breaks off after {float(last):.1f} of {float(length):.1f} seconds."
-        )
-    yield {"frames": number, "end": float(last)}, None
+    last += _SHORT + (distance or 1 / rate)
+    if length is not None and last < min(length, sampling.end or length):
+        raise Unreadable("invalid_video", f"The video breaks off; its header says {float(length):.1f} seconds.")
+    yield {"frames": number, "end": True}, None
 
 
 def _opened(file: Input) -> InputContainer:
@@ -228,10 +226,16 @@ def _check_size(width: int, height: int, most: int) -> None:
 
 
 def _length(stream: VideoStream) -> Fraction | None:
-    """Length of the track by its header, in seconds."""
-    if stream.duration is None or stream.time_base is None:
-        return None
-    return stream.duration * stream.time_base
+    """Length of the track by its header, in seconds. Matroska has it in a tag, and AVI as a number of frames."""
+    lengths = []
+    if stream.duration is not None and stream.time_base is not None:
+        lengths.append(stream.duration * stream.time_base)
+    if stream.frames and stream.average_rate:
+        lengths.append(stream.frames / stream.average_rate)
+    if tag := _CLOCK.match(stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(Fraction, tag.groups())
+        lengths.append(3600 * hours + 60 * minutes + seconds)
+    return max(lengths, default=None)
 
 
 def _key_distance(stream: VideoStream) -> Fraction:
@@ -258,12 +262,12 @@ def _frames(container: InputContainer, stream: VideoStream, keys_alone: bool) ->
             continue
 
 
-def _input(size: int | None) -> Input:
-    """Standard input as a file in which one can seek; `size` is that of what comes through a pipe, in bytes."""
+def _input(piped: bool) -> Input:
+    """Standard input as a file in which one can seek."""
     given = FileIO(0, closefd=False)
-    if size is None:
+    if not piped:
         return given
-    held = mmap.mmap(-1, max(size, 1))
+    held = BytesIO()
     while part := given.read(2**20):
         held.write(part)
     held.seek(0)
@@ -276,7 +280,7 @@ def main() -> None:
     confine(order["cpu_seconds"], order["bytes"] or 0)
     out = sys.stdout.buffer
     try:
-        for record, pixels in records(_input(order["bytes"]), order):
+        for record, pixels in records(_input(order["bytes"] is not None), order):
             out.write(json.dumps(record).encode() + b"\n")
             if pixels is not None:
                 out.write(np.ascontiguousarray(pixels).data)
