@@ -88,7 +88,8 @@ async def _sampling(
 ) -> Sampling:
     if to is not None and to < start:
         raise InvalidRequest(f"to is {to:g}, before from, {start:g}.")
-    return Sampling(SamplingStep.parse(every), Fraction(start), None if to is None else Fraction(to))
+    end = None if to is None else Fraction(repr(to))  # The number that was written, 0.4, and not the nearest float.
+    return Sampling(SamplingStep.parse(every), Fraction(repr(start)), end)
 
 
 class Recording(NamedTuple):
