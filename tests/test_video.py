@@ -353,3 +353,9 @@ def test_no_more_is_decoded_than_is_asked_for() -> None:
 
     before, after = asyncio.run(waiting())
     assert after - before < 0.05
+
+
+def test_a_part_of_a_video_without_an_index_is_read() -> None:
+    _, samples = read(encoded(shades(40), 10, "libvpx", "webm", live="1"), "1s", 1.5, 3.5)
+    assert [sample.time for sample in samples] == pytest.approx([1.5, 2.5, 3.5])
+    assert list(map(shade, samples)) == pytest.approx([100, 140, 180], abs=4)

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -264,3 +265,13 @@ def test_samples_wait_for_the_rate_of_their_client(clip: bytes) -> None:
         started = time.monotonic()
         assert len(ask(url, clip, every="1f", to=2.5)) == 64
         assert time.monotonic() - started > 3
+
+
+def test_a_slow_upload_holds_no_place(strict: str, clip: bytes) -> None:
+    url = httpx2.URL(strict)
+    with socket.create_connection((url.host, url.port or 80)) as slow:
+        head = f"POST /predict/video HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: {len(clip)}\r\n\r\n"
+        slow.sendall(head.encode() + clip[: len(clip) // 2])
+        time.sleep(0.1)
+        assert len(ask(strict, clip, every="2s")) == 3
+    assert len(ask(strict, clip, every="2s")) == 3

@@ -4,6 +4,7 @@ It needs no connection: the caller takes the samples as they are ready.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import NamedTuple
@@ -16,9 +17,6 @@ from app.schemas import ImageSize, VideoSample, VideoSummary
 from app.vision.faces import Selection
 from app.vision.video import Sample, Video
 
-TURN_SECONDS = 0.1
-"""Interval at which a sample asks again whether there is room for it, in seconds."""
-
 
 class AnsweredSample(NamedTuple):
     """A sample with its faces, and its analysis, or the error that says that it has no face."""
@@ -28,7 +26,10 @@ class AnsweredSample(NamedTuple):
 
 
 class VideoSession:
-    """Works on one sample at a time. The next one is decoded meanwhile, and no further one."""
+    """Works on one sample at a time. The next one is decoded meanwhile, and no further one.
+
+    While pictures of others are in flight, it rests after each sample for as long as that took.
+    """
 
     def __init__(
         self,
@@ -73,9 +74,13 @@ class VideoSession:
                     await self._pace()
                 height, width, _ = sample.pixels.shape
                 self._image = ImageSize(width=width, height=height)
+                began = time.perf_counter()
                 answer = await self._answer(sample)
+                seconds = time.perf_counter() - began
                 analysis = answer if isinstance(answer, Analysis) else None
                 yield AnsweredSample(self.timeline.add(sample, analysis), answer)
+                if self._admission.in_flight:
+                    await asyncio.sleep(seconds)
 
     def summary(self) -> VideoSummary:
         """The whole video, once the samples have ended."""
@@ -92,8 +97,8 @@ class VideoSession:
     async def _answer(self, sample: Sample) -> Analysis | NoFace:
         waited = 0.0
         while isinstance(answer := await self._attempt(sample), Overloaded) and waited < self._patience:
-            await asyncio.sleep(TURN_SECONDS)
-            waited += TURN_SECONDS
+            await asyncio.sleep(Overloaded.retry_after)
+            waited += Overloaded.retry_after
         if isinstance(answer, Analysis | NoFace):
             return answer
         raise answer

@@ -20,7 +20,7 @@ from app.http.accept import Accept
 from app.http.bodies import read_video
 from app.http.problem_details import SCHEMAS, document, responses
 from app.http.query import known_parameters
-from app.routers.dependencies import ServiceDep
+from app.routers.dependencies import Service, ServiceDep
 from app.routers.predict import COMMON_ERRORS, SelectionDep
 from app.routers.uploads import VIDEO_BODY
 from app.schemas import VideoEnd
@@ -112,25 +112,28 @@ async def _recording(
 ) -> AsyncIterator[Recording]:
     """Read the body and begin to read the video; both end after the answer."""
     settings = service.settings
-    if service.videos.locked():
-        raise Overloaded(
-            f"There is no room for another video; the most at once is {settings.max_videos}. Try again shortly."
-        )
 
     async def pace() -> None:
         if service.rate is not None:
             await service.rate.wait(request)
 
-    async with service.videos:
-        with service.byte_budget.hold() as take:
-            name, data = await read_video(request, settings.max_video_bytes, take)
-            begun = reading(data, sampling, settings.video_limits)
-            del data  # The process has it.
-            async with begun as video:
-                session = VideoSession(
-                    video, service.analyzer, service.admission, selection, smooth, settings.video_seconds, pace
-                )
-                yield Recording(name or FILE, request.state.request_id, session)
+    _check_room(service)
+    with service.byte_budget.hold() as take:
+        name, data = await read_video(request, settings.max_video_bytes, take)
+        _check_room(service)  # Nobody holds a place by sending slowly.
+        begun = reading(data, sampling, settings.video_limits)
+        del data  # The process has it.
+        async with service.videos, begun as video:
+            session = VideoSession(
+                video, service.analyzer, service.admission, selection, smooth, settings.video_seconds, pace
+            )
+            yield Recording(name or FILE, request.state.request_id, session)
+
+
+def _check_room(service: Service) -> None:
+    if service.videos.locked():
+        most = service.settings.max_videos
+        raise Overloaded(f"There is no room for another video; the most at once is {most}. Try again shortly.")
 
 
 @router.post(

@@ -17,8 +17,10 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO, FileIO
+from pathlib import Path
 from typing import Any
 
 import av
@@ -86,6 +88,8 @@ def confine(cpu_seconds: int | None, held: int) -> None:
     import resource  # noqa: PLC0415
 
     os.nice(10)  # Pictures come first.
+    with suppress(OSError):  # Where memory is short, Linux ends this process and not the service.
+        Path("/proc/self/oom_score_adj").write_text("1000")
     for limit, value in (
         (resource.RLIMIT_AS, MAX_MEMORY + 2 * held),  # Twice while the file grows.
         (resource.RLIMIT_CPU, resource.RLIM_INFINITY if cpu_seconds is None else cpu_seconds),
@@ -159,7 +163,8 @@ def _samples(
     sampler, cuts = Sampler(sampling), CutDetector()
     origin, rate = stream.start_time or 0, stream.average_rate or Fraction(25)
     if sampling.start and stream.time_base:
-        container.seek(origin + int(sampling.start / stream.time_base), stream=stream)
+        with suppress(av.error.FFmpegError):  # A file without an index is read from its beginning.
+            container.seek(origin + int(sampling.start / stream.time_base), stream=stream)
     number, cut, said, last = 0, False, time.monotonic(), Fraction(0)
     for frame in _frames(container, stream, distance is not None):
         assert frame.time_base is not None
@@ -251,8 +256,10 @@ def _frames(container: InputContainer, stream: VideoStream, keys_alone: bool) ->
     packets = container.demux(stream)
     while True:
         try:
-            packet: Packet[VideoStream] = next(packets)
-        except (StopIteration, av.error.FFmpegError):
+            packet: Packet[VideoStream] | None = next(packets, None)
+        except av.error.FFmpegError as error:
+            raise Unreadable("invalid_video", f"The video breaks off: {error.strerror}.") from error
+        if packet is None:
             return
         if keys_alone and packet.size and not packet.is_keyframe:
             continue
