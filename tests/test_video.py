@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import deque
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -39,7 +40,7 @@ def read(
     sampling = Sampling(SamplingStep.parse(every), Fraction(start), None if end is None else Fraction(end))
 
     async def samples() -> tuple[Video, list[Sample]]:
-        async with reading(source, sampling, limits) as video:
+        async with reading(deque([source]) if isinstance(source, bytes) else source, sampling, limits) as video:
             return video, [sample async for sample in video.samples()]
 
     return asyncio.run(samples())
@@ -188,7 +189,7 @@ def test_a_file_that_is_cut_short_says_so_after_its_samples(form: str, codec: st
     times = []
 
     async def samples() -> None:
-        async with reading(cut_short(form, codec), sampling, LIMITS) as video:
+        async with reading(deque([cut_short(form, codec)]), sampling, LIMITS) as video:
             async for sample in video.samples():
                 times.append(sample.time)
 
@@ -326,7 +327,7 @@ def test_a_decoder_that_dies_or_hangs_is_an_invalid_video() -> None:
     file = encoded(shades(300, (640, 480)), 10)
 
     async def killed(way: int, limits: VideoLimits) -> None:
-        async with reading(file, Sampling(SamplingStep.parse("0.1s")), limits) as video:
+        async with reading(deque([file]), Sampling(SamplingStep.parse("0.1s")), limits) as video:
             (child,) = psutil.Process().children()
             async for sample in video.samples():
                 if sample.time > 1:
@@ -342,8 +343,10 @@ def test_a_decoder_that_dies_or_hangs_is_an_invalid_video() -> None:
 def test_no_more_is_decoded_than_is_asked_for() -> None:
     """A reader that waits keeps the decoder waiting."""
 
+    file = encoded(shades(300, (640, 480)), 30)
+
     async def waiting() -> tuple[float, float]:
-        async with reading(encoded(shades(300, (640, 480)), 30), Sampling(SamplingStep.parse("1f")), LIMITS) as video:
+        async with reading(deque([file]), Sampling(SamplingStep.parse("1f")), LIMITS) as video:
             (child,) = psutil.Process().children()
             await anext(video.samples())
             await asyncio.sleep(0.5)

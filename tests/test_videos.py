@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_faces_are_followed_over_pan_and_zoom_until_a_cut(service: str, clip: by
 def test_labels_are_those_of_the_same_frames_as_pictures(service: str, clip: bytes) -> None:
     async def pixels() -> list[Pixels]:
         sampling = Sampling(SamplingStep.parse("1s"))
-        async with reading(clip, sampling, VideoLimits(9_000_000, 30)) as video:
+        async with reading(deque([clip]), sampling, VideoLimits(9_000_000, 30)) as video:
             return [sample.pixels async for sample in video.samples()]
 
     frames = asyncio.run(pixels())

@@ -6,7 +6,8 @@ lists of files in a way that Swagger UI shows as text boxes.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -68,7 +69,8 @@ async def read_one(request: Request, limit: int, take: Take) -> list[UploadedFil
     elif kind == JSON:
         files = await _json_files(request, limit, error, take)
     else:
-        files = [await _raw_file(request, kind, limit, error, take)]
+        files = [UploadedFile(None, bytes(await _body(request, limit, error, take)))]
+        _check_raw(files[0].data, kind)
     if len(files) > 1:
         raise InvalidRequest(f"{len(files)} pictures came, and one is taken; use /predict/batch for several.")
     return files
@@ -89,18 +91,27 @@ async def read_many(request: Request, limit: int, most: int, take: Take) -> list
     return files
 
 
-async def read_video(request: Request, limit: int, take: Take) -> UploadedFile:
+class UploadedVideo(NamedTuple):
+    """One uploaded video: its name, if the client sent one, and its bytes in pieces, removed by whoever uses them."""
+
+    name: str | None
+    pieces: deque[bytes]
+
+
+async def read_video(request: Request, limit: int, take: Take) -> UploadedVideo:
     """Read a request for one video: a form or the raw body. `limit` is the most bytes of the video."""
     error = partial(FileTooLarge, limit)
     kind = _kind(request)
     if kind == JSON:
         raise UnsupportedFormat("A video comes in a form or as the raw body, not in JSON.")
     if kind != FORM:
-        return await _raw_file(request, kind, limit, error, take)
+        pieces = deque([piece async for piece in _pieces(request, limit, error, take)])
+        _check_raw(pieces[0] if pieces else b"", kind)
+        return UploadedVideo(None, pieces)
     files = await _form_files(request, "file", limit, error, take)
     if len(files) > 1:
         raise InvalidRequest(f"{len(files)} videos came, and one is taken.")
-    return files[0]
+    return UploadedVideo(files[0].name, deque([files[0].data]))
 
 
 def _kind(request: Request) -> str:
@@ -121,14 +132,12 @@ def _kind(request: Request) -> str:
     return kind
 
 
-async def _raw_file(request: Request, kind: str, limit: int, error: Refusal, take: Take) -> UploadedFile:
-    """The body as a file; `kind` is its media type."""
-    data = await _aside(bytes, await _body(request, limit, error, take))
-    if not data:
+def _check_raw(start: bytes, kind: str) -> None:
+    """Refuse a raw body, of the media type `kind`, that is empty or a form."""
+    if not start:
         raise InvalidRequest('Send the file as the multipart field "file" or as the raw body.')
-    if _FORM_START.match(data):
+    if _FORM_START.match(start):
         raise MalformedBody(f"The body is a form, but its Content-Type is {kind[:40] or 'missing'}. {_TYPE}")
-    return UploadedFile(None, data)
 
 
 async def _json_files(request: Request, limit: int, error: Refusal, take: Take) -> list[UploadedFile]:
@@ -163,14 +172,22 @@ async def _aside(read: Callable[[bytearray], Result], body: bytearray) -> Result
 
 
 async def _body(request: Request, limit: int, error: Refusal, take: Take) -> bytearray:
+    """Read the body in one piece, with the errors of `_pieces`."""
+    body = bytearray()
+    async for piece in _pieces(request, limit, error, take):
+        body += piece
+    return body
+
+
+async def _pieces(request: Request, limit: int, error: Refusal, take: Take) -> AsyncIterator[bytes]:
     """Read the body and take its bytes from the budget; raise `error` as soon as it is longer than `limit`."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and (len(length) > MAX_DIGITS or int(length) > limit):
         raise error()
-    body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > limit:
+    size = 0
+    async for piece in request.stream():
+        if (size := size + len(piece)) > limit:
             raise error()
-        take(len(chunk))
-        body += chunk
-    return body
+        take(len(piece))
+        if piece:
+            yield piece

@@ -119,11 +119,9 @@ async def _recording(
 
     _check_room(service)
     with service.byte_budget.hold() as take:
-        name, data = await read_video(request, settings.max_video_bytes, take)
+        name, pieces = await read_video(request, settings.max_video_bytes, take)
         _check_room(service)  # Nobody holds a place by sending slowly.
-        begun = reading(data, sampling, settings.video_limits)
-        del data  # The process has it.
-        async with service.videos, begun as video:
+        async with service.videos, reading(pieces, sampling, settings.video_limits) as video:
             session = VideoSession(
                 video, service.analyzer, service.admission, selection, smooth, settings.video_seconds, pace
             )

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -157,11 +158,11 @@ class Video:
 
 
 @asynccontextmanager
-async def reading(source: bytes | Path, sampling: Sampling, limits: VideoLimits) -> AsyncIterator[Video]:
+async def reading(source: deque[bytes] | Path, sampling: Sampling, limits: VideoLimits) -> AsyncIterator[Video]:
     """Read a video while the context is open. Nothing is written to a disk.
 
     Args:
-        source: the bytes of a file, or its path.
+        source: the path of a file, or its bytes in pieces, which are removed when the decoder has them.
         sampling: which frames are read.
         limits: of the video.
 
@@ -170,7 +171,6 @@ async def reading(source: bytes | Path, sampling: Sampling, limits: VideoLimits)
         OSError: the file of a path cannot be opened.
     """
     process = _start(source, sampling, limits)
-    del source  # The process has it.
     assert process.stdout is not None
     try:
         video = Video(process.stdout, sampling, limits)
@@ -182,7 +182,7 @@ async def reading(source: bytes | Path, sampling: Sampling, limits: VideoLimits)
         process.stdout.close()
 
 
-def _start(source: bytes | Path, sampling: Sampling, limits: VideoLimits) -> "subprocess.Popen[bytes]":
+def _start(source: deque[bytes] | Path, sampling: Sampling, limits: VideoLimits) -> "subprocess.Popen[bytes]":
     order = {
         "step": str(sampling.every.step),
         "unit": sampling.every.unit,
@@ -191,7 +191,7 @@ def _start(source: bytes | Path, sampling: Sampling, limits: VideoLimits) -> "su
         "max_pixels": limits.pixels,
         "max_seconds": limits.seconds,
         "cpu_seconds": limits.cpu_seconds,
-        "bytes": len(source) if isinstance(source, bytes) else None,
+        "bytes": sum(map(len, source)) if isinstance(source, deque) else None,
     }
     # Nothing else of this process's environment: it has secrets.
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
@@ -213,6 +213,8 @@ def _start(source: bytes | Path, sampling: Sampling, limits: VideoLimits) -> "su
     return process
 
 
-def _feed(pipe: IO[bytes], data: bytes) -> None:
+def _feed(pipe: IO[bytes], pieces: deque[bytes]) -> None:
     with suppress(OSError), pipe:  # The process has ended.
-        pipe.write(data)
+        while pieces:
+            pipe.write(pieces.popleft())
+    pieces.clear()
