@@ -289,11 +289,27 @@ def test_the_process_that_decodes_can_open_nothing() -> None:
         (without_video(), InvalidVideo),
         (without_video("matroska"), InvalidVideo),
         (encoded(shades(3), codec="ffv1", form="matroska"), InvalidVideo),
+        (encoded(shades(3), form="flv"), InvalidVideo),
+        (with_tracks(33), InvalidVideo),
         (with_tracks(10_000), InvalidVideo),
         (with_size(16384, 16384), InvalidVideo),
         (with_size(4000, 3000), TooManyPixels),
     ],
-    ids=["empty", "text", "header", "subtitles", "cut", "sound", "sound-mkv", "codec", "tracks", "huge", "large"],
+    ids=[
+        "empty",
+        "text",
+        "header",
+        "subtitles",
+        "cut",
+        "sound",
+        "sound-mkv",
+        "codec",
+        "container",
+        "33 tracks",
+        "tracks",
+        "huge",
+        "large",
+    ],
 )
 def test_what_is_no_video_or_too_much_of_one_is_refused(file: bytes, error: type[ServiceError]) -> None:
     with pytest.raises(error) as caught:
