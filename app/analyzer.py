@@ -75,7 +75,11 @@ class Explanation:
 
 
 class Analyzer:
-    """Answers pictures concurrently. The caller limits how many."""
+    """Answers pictures concurrently. The caller limits how many.
+
+    Attributes:
+        model: what classifies.
+    """
 
     def __init__(
         self, detector: FaceDetector, backend: Backend, pool: Executor, limits: Limits, observer: Observer | None = None
@@ -94,7 +98,7 @@ class Analyzer:
         self._limits = limits
         self._observer = observer or Observer()
         self._card = backend.card
-        self._model = ModelName(name=self._card.name, version=self._card.version)
+        self.model = ModelName(name=self._card.name, version=self._card.version)
 
     @property
     def finds_faces(self) -> bool:
@@ -139,7 +143,7 @@ class Analyzer:
             **dict(top),
             faces=faces,
             image=ImageSize(width=found.picture.width, height=found.picture.height),
-            model=self._model,
+            model=self.model,
             timings_ms=Timings(
                 **{stage.name: stage.milliseconds for stage in (*stages, classified)},
                 total=round(1000 * (classified.ended - asked), 2),
@@ -191,15 +195,27 @@ class Analyzer:
             The errors of `analyze`.
         """
         wanted = selection._replace(limit=None) if blur else selection
-        prediction, found, _ = await self.analyze(source, wanted)
+        analysis = await self.analyze(source, wanted)
+        return analysis.prediction, await self.draw(analysis, form, selection, style, blur)
 
-        def draw() -> bytes:
+    async def draw(
+        self,
+        analysis: Analysis,
+        form: drawing.FileFormat,
+        selection: Selection = EVERY_FACE,
+        style: drawing.Style | None = None,
+        blur: bool = False,
+    ) -> bytes:
+        """Draw an answer over its picture; the arguments and the file are those of `annotate`."""
+        prediction, found, _ = analysis
+
+        def drawn() -> bytes:
             pixels, faces = found.picture.rgb(min(drawing.drawing_size(prediction.image))), prediction.faces
             blurred = faces if blur else ()
-            drawn = drawing.draw_faces(pixels, prediction.image, faces[: selection.limit], style, blurred)
-            return drawing.encoded(drawn, form)
+            picture_drawn = drawing.draw_faces(pixels, prediction.image, faces[: selection.limit], style, blurred)
+            return drawing.encoded(picture_drawn, form)
 
-        return prediction, await self._in_pool(draw)
+        return await self._in_pool(drawn)
 
     async def explain(
         self,

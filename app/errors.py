@@ -46,6 +46,10 @@ class InvalidImage(ServiceError):
     status, code, title = 400, "invalid_image", "The file is not a readable picture"
 
 
+class InvalidVideo(ServiceError):
+    status, code, title = 400, "invalid_video", "The file is not a readable video"
+
+
 class UnsupportedFormat(ServiceError):
     status, code, title = 415, "unsupported_format", "The picture's format is not supported"
 
@@ -72,6 +76,10 @@ class TooManyFiles(ServiceError):
 
 class TooManyPixels(ServiceError):
     status, code, title = 413, "too_many_pixels", "The picture has too many pixels"
+
+
+class VideoTooLong(ServiceError):
+    status, code, title = 413, "video_too_long", "The video is too long"
 
 
 class TooSlow(ServiceError):

@@ -26,7 +26,7 @@ from app.http.slash import TrailingSlash
 from app.http.static_files import static_files
 from app.http.timeouts import BodyTimeout
 from app.http.tracing import OFF, Tracing
-from app.routers import drawings, info, live, predict
+from app.routers import drawings, info, live, predict, videos
 from app.routers.dependencies import Service
 from app.settings import MOST_PIXELS, Settings
 
@@ -48,6 +48,9 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     admission = Admission(settings.max_in_flight, settings.picture_threads)
     byte_budget = ByteBudget(settings.max_held_bytes)
     live_sessions = asyncio.Semaphore(settings.max_live)
+    video_slots = asyncio.Semaphore(settings.max_videos)
+    per_minute = settings.max_requests_per_minute
+    rate = None if per_minute is None else RateLimit(per_minute)
     tracing = Tracing(__version__) if settings.traces else None
 
     @asynccontextmanager
@@ -56,7 +59,9 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         async with running(settings, parts, RequestObserver(metrics, tracing)) as (analyzer, backend):
             sample = await run_in_threadpool(info.SAMPLE.read_bytes)  # Starlette loads anyio's backend for it.
             await analyzer.warm(sample, settings.picture_threads)
-            app.state.service = Service(settings, analyzer, backend, admission, byte_budget, live_sessions, metrics)
+            app.state.service = Service(
+                settings, analyzer, backend, admission, byte_budget, live_sessions, video_slots, rate, metrics
+            )
             about = backend.card.model_dump(include={"name", "version", "sha256"})
             metrics.watch(about, lambda: backend.queued, lambda: admission.in_flight, LABELS)
             if settings.engine == "litert" and "engine" not in settings.model_fields_set:
@@ -90,7 +95,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     _add_middleware(app, settings, metrics)
     problem_details.install(app)
     description.install(app)
-    _include_routers(app, settings)
+    _include_routers(app, settings, rate)
     app.mount("/static", static_files(info.STATIC), name="static")
     return app
 
@@ -111,16 +116,15 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(RequestLog, metrics=metrics, traces=settings.traces)
 
 
-def _include_routers(app: FastAPI, settings: Settings) -> None:
+def _include_routers(app: FastAPI, settings: Settings, rate: RateLimit | None) -> None:
     """Each with the keys and the rate that it asks for, where there are any."""
-    per_minute = settings.max_requests_per_minute
-    limit = None if per_minute is None else RateLimit(per_minute)
-    rates = [] if limit is None else [Depends(limit)]
-    keys = Keys(settings.api_keys, limit)
+    rates = [] if rate is None else [Depends(rate)]
+    keys = Keys(settings.api_keys, rate)
     asked = [Depends(keys)] if settings.api_keys else []
     refusals = problem_details.responses(errors.KeyRequired, errors.TooManyRequests)
     guards: dict[str, Any] = {"dependencies": [*asked, *rates], "responses": refusals}
     app.include_router(predict.router, **guards)  # First, because routes are tried in order.
+    app.include_router(videos.router, **guards)
     app.include_router(drawings.router, **guards)
     app.include_router(info.public)
     app.include_router(info.router, **guards)

@@ -36,6 +36,10 @@ Messages = TypeAliasType("Messages", Annotated[dict[str, str], _of_each_label("s
 """A sentence for each label."""
 
 
+Moments = TypeAliasType("Moments", Annotated[dict[str, list["SurestMoment"]], _of_each_label("array")])
+"""Moments of each label."""
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -162,6 +166,57 @@ class LiveError(_Answer):
     passed: int
     error: str
     code: str
+
+
+class VideoFace(Face):
+    """A face that is followed from sample to sample of a video."""
+
+    id: int = Field(description="Stays the same for as long as the face is followed; from 1. A cut starts new ones.")
+
+
+class VideoSample(_Answer):
+    """One sampled frame of a video."""
+
+    time: float = Field(description="From the start of the video, in seconds.", examples=[12.5])
+    faces: list[VideoFace] = Field(description="Every face, largest first; empty when there is none.")
+    smoothed: bool = Field(description="Whether probabilities are averaged over neighbouring samples of a face.")
+
+
+class SurestMoment(_Answer):
+    """A sample in which a face shows a label most surely."""
+
+    time: float = Field(description="In seconds.")
+    probability: float = Field(description="Of the label, 0 to 1.")
+
+
+class FollowedFace(_Answer):
+    """One face of a video, over all its samples."""
+
+    id: int
+    first: float = Field(description="Time of its first sample, in seconds.")
+    last: float = Field(description="Time of its last sample, in seconds.")
+    samples: int = Field(description="Samples that show it.")
+    probabilities: LabelProbabilities = Field(description="Mean of its samples.")
+    shares: LabelProbabilities = Field(description="Share of its samples with each label.")
+    moments: Moments = Field(description="The surest samples of each label, at most three, surest first.")
+
+
+class VideoSummary(_Answer):
+    """A whole video."""
+
+    duration: float | None = Field(description="Of the video by its header, in seconds; null where it has none.")
+    frames: int = Field(description="Frames decoded.")
+    samples: int
+    image: ImageSize | None = Field(description="Size of the last sample, upright; null without a sample.")
+    model: ModelName
+    smoothed: bool
+    faces: list[FollowedFace] = Field(description="In the order of their first samples; at most 1,000.")
+
+
+class VideoEnd(_Answer):
+    """The last line about a video that was read to its end."""
+
+    summary: VideoSummary
 
 
 class FilePrediction(Prediction):

@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.model.classifier import Engine, Precision, installed_engine
 from app.vision import memory
 from app.vision.decoder import Limits
+from app.vision.video import VideoLimits
 
 _PACKAGE = Path(__file__).resolve().parent
 _WHEEL_FILES = _PACKAGE / "files"
@@ -120,6 +121,21 @@ class Settings(BaseSettings):
     max_held_bytes: PositiveInt = Field(
         512 * 2**20, description="Bytes of bodies held at once, arriving or worked on; more are refused with 503."
     )
+    max_videos: PositiveInt = Field(1, description="Videos worked on at once; more are refused with 503.")
+    max_video_bytes: PositiveInt = Field(
+        default_factory=lambda known: min(256 * 2**20, known.get("max_held_bytes", sys.maxsize)),
+        description="Largest video, in bytes; less by default where `EMOTION_MAX_HELD_BYTES` is.",
+    )
+    max_video_seconds: PositiveInt = Field(
+        1800, description="Most seconds of a video that are read, and of processor time that reading them may take."
+    )
+    max_video_samples: PositiveInt = Field(3600, description="Most samples of a video.")
+    max_frame_pixels: PositiveInt = Field(
+        9_000_000, description="Largest frame of a video, in pixels, where `EMOTION_MAX_PIXELS` is not less."
+    )
+    video_seconds: Seconds = Field(
+        30, description="Timeout of a video, in seconds, whose decoder makes no progress or that waits for its turn."
+    )
     max_live: PositiveInt = Field(8, description="Cameras connected to /live at once; more are refused with 503.")
     live_seconds: Seconds = Field(
         30,
@@ -161,6 +177,18 @@ class Settings(BaseSettings):
         """Limits of a picture: bytes and pixels."""
         return Limits(self.max_file_bytes, self.max_pixels)
 
+    @property
+    def video_limits(self) -> VideoLimits:
+        """Limits of a video that a client sends."""
+        return self.recording_limits._replace(
+            cpu_seconds=self.max_video_seconds, seconds=self.max_video_seconds, samples=self.max_video_samples
+        )
+
+    @property
+    def recording_limits(self) -> VideoLimits:
+        """Limits of a video on the operator's own disk, of any length."""
+        return VideoLimits(min(self.max_frame_pixels, self.max_pixels), self.video_seconds)
+
     def with_unbounded_queue(self) -> Self:
         """A copy that refuses no face, for a caller who bounds the pictures in flight."""
         return self.model_copy(update={"max_queued_faces": sys.maxsize})
@@ -179,6 +207,7 @@ class Settings(BaseSettings):
             ("max_files", "max_in_flight"),
             ("max_file_bytes", "max_request_bytes"),
             ("max_request_bytes", "max_held_bytes"),
+            ("max_video_bytes", "max_held_bytes"),
         ):
             if getattr(self, smaller) > getattr(self, larger):
                 values = getattr(self, smaller), getattr(self, larger)

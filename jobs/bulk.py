@@ -1,4 +1,4 @@
-"""Name the expressions in millions of pictures.
+"""Name the expressions in millions of pictures, and in videos.
 
     expressions bulk pictures/ --out results.parquet
     expressions bulk pictures/ --out results.csv --report report.html
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.cli.predict import add_selection, selection
+from app.cli.predict import add_every, add_selection, selection
 from app.cli.terminal import command_parser, progress, quiet, say
 from app.errors import NoFace, StartError
 from app.settings import Settings, cannot
@@ -41,7 +41,7 @@ Engine = Callable[[Plan, Settings], Iterator[int]]
 def local(job: Plan, settings: Settings) -> Iterator[int]:
     """Run a job in this process."""
     with quiet():
-        loaded = Worker(settings, job.selection)
+        loaded = Worker(settings, job.selection, job.every)
     with loaded as worker:
         for shard in job.open_shards():
             yield from worker.answers(job.names(shard), job.part(shard))
@@ -91,6 +91,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="results, .parquet or .csv")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="this process, or a Ray cluster")
     parser.add_argument("--shard", type=int, default=SHARD, metavar="N", help="pictures of one shard")
+    add_every(parser)
     add_selection(parser)
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="counts and contact sheets")
     arguments = parser.parse_args(words)
@@ -110,7 +111,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         check(arguments.out, arguments.engine)
         settings = Settings()
-        job = plan(arguments.source, arguments.out.absolute(), arguments.shard, selection(arguments))
+        job = plan(arguments.source, arguments.out.absolute(), arguments.shard, selection(arguments), arguments.every)
         run(job, ENGINES[arguments.engine], settings)
         summary = report.summarize(rows.read(job.out))
         if arguments.report:

@@ -27,7 +27,7 @@ class Answer:
 
     def __init__(self, job: Plan, settings: Settings) -> None:
         self._job = job
-        self._worker = Worker(settings, job.selection)
+        self._worker = Worker(settings, job.selection, job.every)
 
     def __call__(self, shards: Rows) -> Rows:
         """Answer shards by number; returns the number of pictures in each."""

@@ -1,26 +1,31 @@
 """Sums up the results of a bulk job, as text and as an HTML page with contact sheets."""
 
+import asyncio
 import base64
 import heapq
 import html
 import io
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import count
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from PIL import Image
 
-from app.cli.rows import Row
+from app.answers.rows import Row
 from app.cli.terminal import counted
 from app.emotions import EMOTIONS, LABELS, Emotion
 from app.errors import ServiceError
 from app.settings import Settings
-from app.vision.decoder import Picture
+from app.vision.decoder import Picture, PixelPicture
 from app.vision.faces import face_pixels
-from app.vision.geometry import Box
+from app.vision.geometry import Box, Pixels
 from app.vision.percent import percent
+from app.vision.sampling import EVERY_SECOND, Sampling
+from app.vision.video import reading
 from jobs.sources import UNREADABLE, read
 
 SHEET = 24
@@ -28,6 +33,10 @@ SHEET = 24
 
 THUMBNAIL = 160
 """Side of a face on a contact sheet, in pixels."""
+
+
+ROUNDING = Fraction(1, 1000)
+"""Error of a row's time, in seconds."""
 
 
 @dataclass
@@ -117,7 +126,7 @@ def _faces(best: list[tuple[float, int, Row]], settings: Settings) -> str:
 def _face(row: Row, settings: Settings) -> str:
     words = html.escape(f"{row['file']}: {row['emotion']} {percent(row['confidence'], 0)}", quote=True)
     try:
-        picture = Picture(read(row["file"], settings.max_file_bytes), settings.picture_limits)
+        picture = _picture(row, settings)
         box = Box(row["x"], row["y"], row["width"], row["height"])
         face = face_pixels(picture, box, THUMBNAIL, row["angle"] or 0)
     except (*UNREADABLE, ServiceError):
@@ -126,6 +135,27 @@ def _face(row: Row, settings: Settings) -> str:
     Image.fromarray(face).resize((THUMBNAIL, THUMBNAIL)).save(stream, "JPEG", quality=80)
     data = base64.b64encode(stream.getvalue()).decode()
     return f'<figure title="{words}"><img src="data:image/jpeg;base64,{data}" alt="{words}">{_caption(row)}</figure>'
+
+
+def _picture(row: Row, settings: Settings) -> Picture | PixelPicture:
+    """The picture of a row, or the frame of its video.
+
+    Raises:
+        UNREADABLE, ServiceError.
+    """
+    if row["time"] is None:
+        return Picture(read(row["file"], settings.max_file_bytes), settings.picture_limits)
+    return PixelPicture(asyncio.run(_frame(row, settings)), settings.picture_limits)
+
+
+async def _frame(row: Row, settings: Settings) -> Pixels:
+    start = Fraction(row["time"]) - ROUNDING
+    sampling = Sampling(EVERY_SECOND, max(start, Fraction(0)))
+    async with (
+        reading(Path(row["file"]), sampling, settings.recording_limits) as video,
+        aclosing(video.samples()) as samples,
+    ):
+        return (await anext(samples)).pixels
 
 
 def _caption(row: Row) -> str:

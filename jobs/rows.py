@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.cli.rows import TYPES, Row, csv_writer
+from app.answers.rows import TYPES, Row, csv_writer
 
 _FROM_TEXT: dict[str, Callable[[str], Any]] = {
     "int32": int,

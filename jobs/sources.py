@@ -13,9 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from app.answers.timeline import Frame
 from app.cli.inputs import files_in
 from app.vision.decoder import is_picture
-from app.vision.faces import EVERY_FACE, Selection
+from app.vision.faces import EVERY_FACE, Selection, Source
+from app.vision.sampling import EVERY_SECOND, SamplingStep
+from app.vision.video import is_video
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -33,11 +36,21 @@ class PlanError(ValueError):
 
 
 class Item(NamedTuple):
-    """A picture: its name in the results, and its bytes or the reason why it cannot be read."""
+    """A picture, or a frame of a video.
+
+    Attributes:
+        name: of the file in the results.
+        data: its bytes, or the pixels of a frame.
+        error: the reason why it cannot be read.
+        code: of the error.
+        frame: place of a frame in its video.
+    """
 
     name: str
-    data: bytes
+    data: Source = b""
     error: str | None = None
+    code: str = "unreadable"
+    frame: Frame | None = None
 
 
 class Plan(NamedTuple):
@@ -46,14 +59,16 @@ class Plan(NamedTuple):
     Attributes:
         out: absolute path of the results.
         shards: number of shards.
-        counted: whether every list names pictures; the pictures in archives are not counted.
+        counted: whether every list names pictures; those in archives and the frames of videos are not counted.
         selection: which faces of each picture are answered.
+        every: from one sample of a video to the next.
     """
 
     out: Path
     shards: int
     counted: bool
     selection: Selection
+    every: SamplingStep = EVERY_SECOND
 
     @property
     def folder(self) -> Path:
@@ -85,7 +100,9 @@ def folder_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.parts")
 
 
-def plan(source: str, out: Path, size: int, selection: Selection = EVERY_FACE) -> Plan:
+def plan(
+    source: str, out: Path, size: int, selection: Selection = EVERY_FACE, every: SamplingStep = EVERY_SECOND
+) -> Plan:
     """Divide a source into shards, or continue with an existing plan.
 
     Args:
@@ -93,31 +110,32 @@ def plan(source: str, out: Path, size: int, selection: Selection = EVERY_FACE) -
         out: absolute path of the results.
         size: most pictures in a shard; an archive is a shard.
         selection: which faces of each picture are answered.
+        every: from one sample of a video to the next.
 
     Raises:
         PlanError: an unfinished job for the same results has another source or selection, or the source has no picture.
     """
     folder = folder_of(out)
     path = folder / _PLAN
-    asked = {"source": source, "size": size, **selection._asdict()}
+    asked = {"source": source, "size": size, **selection._asdict(), "every": str(every)}
     if path.is_file():
         made = json.loads(path.read_text())
         if {name: made.get(name) for name in asked} != asked:
             raise PlanError(
                 f"{folder} holds an unfinished job for {made.get('source')} or with other options; finish or remove it"
             )
-        return Plan(out, made["shards"], made["counted"], selection)
+        return Plan(out, made["shards"], made["counted"], selection, every)
     shards, counted = 0, True
     for names in _shards(source, size):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{shards:06}.list").write_text("".join(f"{name}\n" for name in names))
         shards += 1
-        counted = counted and not _is_archive(names[0])
+        counted = counted and not any(_is_archive(name) or is_video(name) for name in names)
     if not shards:
         there = source.startswith("@") or Path(source).exists()
-        raise PlanError(f"{source} has no picture" if there else f"there is no file or folder {source}")
+        raise PlanError(f"{source} has no picture and no video" if there else f"there is no file or folder {source}")
     path.write_text(json.dumps(asked | {"shards": shards, "counted": counted}))
-    return Plan(out, shards, counted, selection)
+    return Plan(out, shards, counted, selection, every)
 
 
 def items(names: Sequence[str], most_bytes: int) -> Iterator[Item]:
@@ -163,7 +181,7 @@ def _names(source: str) -> Iterator[str]:
         with Path(source[1:]).open() as lines:
             yield from (line.rstrip("\n") for line in lines if line.strip())
     elif Path(source).is_dir():
-        yield from (str(path) for path in files_in(Path(source), lambda name: is_picture(name) or _is_archive(name)))
+        yield from map(str, files_in(Path(source), lambda name: any(test(name) for test in _WANTED)))
     elif Path(source).is_file():
         yield source
     else:
@@ -174,11 +192,14 @@ def _is_archive(name: str) -> bool:
     return name.lower().endswith(TAR_SUFFIXES)
 
 
+_WANTED = (is_picture, is_video, _is_archive)
+
+
 def _file(name: str, most_bytes: int) -> Item:
     try:
         return Item(name, read(name, most_bytes))
     except OSError as error:
-        return Item(name, b"", f"The file cannot be read: {error.strerror}.")
+        return Item(name, error=f"The file cannot be read: {error.strerror}.")
 
 
 def _members(archive: str, most_bytes: int) -> Iterator[Item]:
@@ -190,4 +211,4 @@ def _members(archive: str, most_bytes: int) -> Iterator[Item]:
                     assert content is not None
                     yield Item(f"{archive}{INSIDE}{member.name}", content.read(most_bytes + 1))
     except UNREADABLE as error:
-        yield Item(archive, b"", f"The archive cannot be read to its end: {error}.")
+        yield Item(archive, error=f"The archive cannot be read to its end: {error}.")

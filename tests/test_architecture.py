@@ -24,6 +24,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "app.http": ("app.vision", "app.model", "app.routers", "app.bootstrap", "app.analyzer", "app.settings"),
     "app.routers": ("app.bootstrap",),
     "app.analyzer": (*WEB, "app.http", "app.routers", "app.settings", "app.bootstrap"),
+    "app.answers": (*WEB, "app.http", "app.routers", "app.settings", "app.bootstrap", "app.cli"),
     "app.live_session": (*WEB, "app.http", "app.routers", "app.settings", "app.bootstrap"),
     "app.concurrency": (*WEB, "app.http", "app.vision", "app.model", "app.analyzer"),
     "app.bootstrap": (*WEB, "app.http", "app.routers"),
@@ -39,8 +40,15 @@ ALONE: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("keras", "tensorflow"), ("app.model.classifier",)),
     "opentelemetry": ("app.http.tracing",),
     "ai_edge_litert": ("app.model.classifier", "app.vision.blazeface"),
-    # Two set variables of libraries, one moves a descriptor.
-    "os": ("app.settings", "app.model.classifier", "app.vision.video", "app.cli.terminal"),
+    "av": ("app.vision.video_decoder",),
+    # One sets variables of a library, one gives a process its own, one lowers its priority, one moves a descriptor.
+    "os": (
+        "app.settings",
+        "app.model.classifier",
+        "app.vision.video",
+        "app.vision.video_decoder",
+        "app.cli.terminal",
+    ),
     **dict.fromkeys(("rich", "argparse"), ("app.cli", "app.__main__")),
     "app.main": ("app.cli.serve",),
     "importlib": ("app.__main__", "app.model.classifier"),  # What is imported by its name escapes these rules.
@@ -129,6 +137,8 @@ def test_the_rules_bite() -> None:
         ("app.vision.haar", "tensorflow"),
         ("app.vision.detector", "ai_edge_litert.interpreter"),
         ("app.vision.chart", "app.cli.table"),
+        ("app.vision.video", "av"),
+        ("app.answers.timeline", "app.settings"),
         ("app.http.request_log", "opentelemetry.trace"),
         ("app.http.server", "os"),
         ("app.routers.info", "app.cli.card"),

@@ -18,10 +18,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.cli.rows import COLUMNS, Row
+from app.answers.rows import COLUMNS, Row
 from app.emotions import EMOTIONS
 from app.settings import Settings
 from app.vision.faces import Selection
+from bench import clips
 from bench.server import titled
 from jobs import rows
 from jobs.report import Summary, page, summarize
@@ -203,10 +204,31 @@ def test_each_picture_is_told_when_it_is_answered(pictures: Path, tmp_path: Path
         assert sum(worker.answers(names, part)) == 5
 
 
+@pytest.mark.slow
+def test_clips_have_a_row_for_each_face_of_each_sample(astronaut: NDArray[np.uint8], tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    views = (0, 0, 0.8, 0.6), (0.2, 0, 0.8, 0.6)
+    (folder / "a.mp4").write_bytes(clips.encoded(clips.shot(astronaut, (320, 240), 30, *views), 10))
+    (folder / "b.webm").write_bytes(b"poison")
+    (folder / "c.jpg").write_bytes(encoded(astronaut, "JPEG"))
+    options = ("--every", "0.5s", "--report", str(tmp_path / "a.html"))
+    assert bulk(folder, tmp_path / "a.csv", *options).returncode == 1
+    found = list(rows.read(tmp_path / "a.csv"))
+    assert [(Path(row["file"]).name, row["time"], row["id"], row["code"]) for row in found] == [
+        *(("a.mp4", number / 2, 1, None) for number in range(6)),
+        ("b.webm", None, None, "invalid_video"),
+        ("c.jpg", None, None, None),
+    ]
+    (tmp_path / "predicted.csv").write_text(run_command("predict", "--csv", "--every", "0.5s", folder).stdout)
+    assert list(rows.read(tmp_path / "predicted.csv")) == found
+    assert (tmp_path / "a.html").read_text().count('<img src="data:image/jpeg;base64,') == 7
+
+
 def test_what_cannot_be_done_is_said_in_one_line(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, _, complaints = bulk(tmp_path / "empty", tmp_path / "a.csv")
-    assert (code, complaints) == (2, f"Cannot go on: {tmp_path}/empty has no picture\n")
+    assert (code, complaints) == (2, f"Cannot go on: {tmp_path}/empty has no picture and no video\n")
     code, _, complaints = bulk(tmp_path / "nowhere", tmp_path / "a.csv")
     assert (code, complaints) == (2, f"Cannot go on: there is no file or folder {tmp_path}/nowhere\n")
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

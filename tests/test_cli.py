@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import os
 import pty
 import re
@@ -13,7 +12,6 @@ import subprocess
 import sys
 import termios
 import time
-from fractions import Fraction
 from io import StringIO
 from itertools import takewhile
 from pathlib import Path
@@ -26,15 +24,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.cells import cell_len
 
+from app.answers.rows import COLUMNS, TYPES
 from app.cli.inputs import PassedOver, files
-from app.cli.rows import COLUMNS, TYPES
 from app.cli.table import FaceTable
 from app.cli.terminal import say
 from app.emotions import LABELS
 from app.schemas import Face, FaceCoordinates
 from app.vision import chart
-from app.vision.chart import Moment, Timeline
-from app.vision.video import InvalidVideo, SamplingStep, sampled_frames
+from app.vision.chart import Moment, Panel
 from tests.helpers import INTERRUPTIBLE, ROOT, Finished, encoded, group, run_command
 
 COMMAND = [*INTERRUPTIBLE, sys.executable, "-m", "app", "predict"]
@@ -291,7 +288,7 @@ def test_names_beyond_the_systems_encoding_are_rows_too(tmp_path: Path, encoding
 def test_pandas_reads_the_types(folder: Path) -> None:
     words = cli(folder, "--csv").stdout
     whole = [name for name, kind in TYPES.items() if kind == "int32"]
-    assert whole == ["face", "x", "y", "width", "height"]
+    assert whole == ["face", "id", "x", "y", "width", "height"]
     table = pandas.read_csv(StringIO(words), dtype=dict.fromkeys(whole, "Int64") | {"certain": "boolean"})
     assert tuple(table.columns) == COLUMNS
     assert set(table[whole].dtypes.astype(str)) == {"Int64"}
@@ -330,65 +327,20 @@ def test_a_video_gives_a_plot_and_a_table_over_time(folder: Path, tmp_path: Path
     plot = tmp_path / "plot.png"
     result = cli(folder / "clip.mp4", "--every", "5f", "--csv", "--plot", plot)
     assert result.returncode == 0
-    times = [float(row["time"]) for row in csv.DictReader(StringIO(result.stdout))]
-    assert times == [0, 0.5, 1, 1.5, 2, 2.5]
+    rows = list(csv.DictReader(StringIO(result.stdout)))
+    assert [(float(row["time"]), row["id"]) for row in rows] == [
+        (0, "1"), (0.5, "1"), (1, ""), (1.5, ""), (2, "2"), (2.5, "2"),
+    ]  # fmt: skip
     with Image.open(plot) as picture:
         assert picture.size == (chart.WIDTH, chart.HEIGHT)
     assert "No plot" in cli(folder / "a.jpg", "--plot", tmp_path / "none.png").stderr
     assert not (tmp_path / "none.png").exists()
 
 
-@pytest.mark.parametrize(("code", "name"), [("mp4v", "a.mp4"), ("MJPG", "a.avi")])
-def test_frames_are_sampled_evenly(tmp_path: Path, code: str, name: str) -> None:
-    shades = [np.full((240, 320, 3), shade, np.uint8) for shade in (40, 120, 200)]
-    write_clip(tmp_path / name, shades, code)
-    seen = [
-        (round(frame.time, 3), int(frame.pixels.mean()))
-        for frame in sampled_frames(tmp_path / name, SamplingStep(0.7, "seconds"))
-    ]
-    assert [time for time, _ in seen] == [0, 0.7, 1.4, 2.1, 2.8]
-    assert [shade for _, shade in seen] == pytest.approx([40, 40, 120, 200, 200], abs=5)
-    assert len(list(sampled_frames(tmp_path / name, SamplingStep(10, "frames")))) == 3
-    assert len(list(sampled_frames(tmp_path / name, SamplingStep(0.001, "seconds")))) == 30
-
-
-@pytest.mark.parametrize("step", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 1])
-@pytest.mark.parametrize("rate", [10, 25, 30])
-def test_no_step_takes_a_frame_twice_or_misses_one(tmp_path: Path, step: float, rate: int) -> None:
-    writer = cv2.VideoWriter(str(tmp_path / "a.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), rate, (64, 64))
-    for _ in range(3 * rate):
-        writer.write(np.zeros((64, 64, 3), np.uint8))
-    writer.release()
-    frames = [round(frame.time * rate) for frame in sampled_frames(tmp_path / "a.mp4", SamplingStep(step, "seconds"))]
-    exact = Fraction(str(step)) * rate
-    assert frames == [math.ceil(number * exact) for number in range(math.ceil(3 * rate / exact))]
-
-
-@pytest.mark.parametrize("content", [b"", b"text", b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n"])
-def test_a_file_that_is_no_video_is_an_error(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.mp4"
-    path.write_bytes(content)
-    with pytest.raises(InvalidVideo):
-        list(sampled_frames(path, SamplingStep(1, "seconds")))
-
-
-@pytest.mark.parametrize(
-    ("text", "every"), [("0.5", (0.5, "seconds")), ("2s", (2, "seconds")), ("10f", (10, "frames"))]
-)
-def test_steps_are_seconds_or_frames(text: str, every: tuple[float, str]) -> None:
-    assert SamplingStep.parse(text) == every
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1s", "0f", "1.5f", "nan", "inf", "often"])
-def test_a_senseless_step_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - as argparse wants it
-        SamplingStep.parse(text)
-
-
 def test_lines_of_a_plot_break_where_there_is_no_face() -> None:
     sure = dict.fromkeys(LABELS, 0.0) | {"happy": 0.5}
     with_gap = [Moment(time, None if 3 < time < 7 else sure) for time in range(11)]
-    picture = np.asarray(chart.draw([Timeline("a", with_gap), Timeline("b" * 300, [])]))
+    picture = np.asarray(chart.draw([Panel("a", with_gap), Panel("b" * 300, [])]))
     assert picture.shape == (2 * chart.HEIGHT, chart.WIDTH, 3)
     happy = (abs(picture[: chart.HEIGHT].astype(int) - [0xE6, 0xA7, 0x00]).sum(axis=2) < 20).any(axis=0)
     left, right = 64, chart.WIDTH - 150

@@ -79,7 +79,8 @@ def test_operations_have_names_and_errors() -> None:
 
 def test_every_kind_of_body_is_described() -> None:
     bodies = {path: operation["requestBody"] for path, operation in OPERATIONS if "requestBody" in operation}
-    assert set(bodies) == {"/predict", "/predict/batch", "/predict/annotated", "/explain"}
+    assert set(bodies) == {"/predict", "/predict/batch", "/predict/video", "/predict/annotated", "/explain"}
+    assert list(bodies.pop("/predict/video")["content"]) == ["multipart/form-data", "application/octet-stream"]
     for path, body in bodies.items():
         several = path == "/predict/batch"
         kinds = ["multipart/form-data", "application/json", *([] if several else ["application/octet-stream"])]

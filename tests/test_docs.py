@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app import live_session
+from app.answers.rows import COLUMNS
 from app.emotions import LABELS
 from app.errors import ServiceError
 from app.http import json_pictures, multipart, pacing, server
@@ -25,7 +26,7 @@ from app.model.use_policy import NOTICE, USE_POLICY
 from app.routers import live
 from app.schemas import Face
 from app.settings import MOST_PIXELS, Settings
-from app.vision import image_guard
+from app.vision import image_guard, video_decoder
 from app.vision.geometry import Box
 from app.vision.preprocess import enlarge, face_detail, model_input
 from bench import capacity
@@ -139,10 +140,13 @@ def test_the_models_page_says_what_its_card_says() -> None:
 
 def test_the_fields_of_others_are_compared_with_those_of_a_face() -> None:
     (section,) = re.findall(r"## If you come from elsewhere\n(.*?)\n## ", API, re.DOTALL)
-    first = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
-    named = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
-    assert named[-len(LABELS) :] == list(LABELS)
-    assert set(named[: -len(LABELS)]) - {"faces", "no_face"} <= set(Face.model_fields)
+    pictures, videos = (
+        [name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)]
+        for table in section.split("Timelines of a video:")
+    )
+    assert pictures[-len(LABELS) :] == list(LABELS)
+    assert set(pictures[: -len(LABELS)]) - {"faces", "no_face"} <= set(Face.model_fields)
+    assert set(videos) <= {*COLUMNS}
 
 
 def test_the_readme_has_the_defaults_of_the_limits() -> None:
@@ -173,6 +177,8 @@ def test_the_limits_that_are_no_settings_are_the_codes() -> None:
         "JSON besides its texts": f"{json_pictures.MAX_STRUCTURE_BYTES // 2**10} KiB",
         "Segments, chunks, blocks of a file": f"{image_guard.MAX_PARTS:,}",
         "Scans of a JPEG": str(image_guard.MAX_SCANS),
+        "Tracks of a video": str(video_decoder.MAX_STREAMS),
+        "Memory of a video's decoder, besides the file": f"{video_decoder.MAX_MEMORY // 2**30} GiB",
         "Bytes of a frame on `/live`": f"{live_session.MAX_FRAME_BYTES // 2**20} MiB",
         "Head of a request": f"{server.MAX_HEAD_BYTES // 2**10} KiB, {server.HEAD_SECONDS:g} seconds",
         "Fields of a head": str(server.MAX_HEADERS),

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.vision.geometry import Box
-from app.vision.tracker import SMOOTHING, Tracker
+from app.vision.tracker import SMOOTHING, Tracker, look
 
 LEFT, RIGHT = Box(100, 100, 80, 80), Box(400, 120, 90, 90)
 HAPPY, SAD = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
@@ -56,6 +57,43 @@ def test_probabilities_follow_a_change_at_the_same_pace_for_any_frame_rate() -> 
         for number in range(1, frames + 1):
             (track,) = tracks.follow([(LEFT, SAD)], SMOOTHING * number / frames)
         assert track.probabilities == pytest.approx([np.exp(-1), 1 - np.exp(-1)], abs=1e-6)
+
+
+def looks(*seeds: int) -> list[NDArray[np.float32]]:
+    """What faces look like whose crops are noise."""
+    return [look(np.random.default_rng(seed).random((96, 96, 3), np.float32)) for seed in seeds]
+
+
+def test_a_face_that_moved_far_in_a_long_gap_is_known_by_its_look() -> None:
+    tracks = Tracker(gap=0.5)
+    tracks.follow([(LEFT, HAPPY)], 0, looks(1))
+    assert [track.id for track in tracks.follow([(moved(LEFT, 150), HAPPY)], 0.5, looks(1))] == [1]
+    assert [track.id for track in tracks.follow([(LEFT, HAPPY)], 1, looks(2))] == [2]
+    assert [track.id for track in tracks.follow([(moved(LEFT, 1000), HAPPY)], 1.5, looks(2))] == [3]
+
+
+def test_people_who_changed_places_between_two_frames_are_known_by_their_looks() -> None:
+    near = moved(LEFT, 120)
+    tracks = Tracker(gap=0.5)
+    tracks.follow([(LEFT, HAPPY), (near, SAD)], 0, looks(1, 2))
+    assert [track.id for track in tracks.follow([(LEFT, SAD), (near, HAPPY)], 0.5, looks(2, 1))] == [2, 1]
+
+
+def test_a_face_outlives_two_samples_that_miss_it_and_no_cut() -> None:
+    tracks = Tracker(gap=2)
+    tracks.follow([(LEFT, HAPPY)], 0, looks(1))
+    for time in (2, 4):
+        tracks.follow([], time)
+    assert [track.id for track in tracks.follow([(LEFT, HAPPY)], 5, looks(1))] == [1]
+    tracks.forget()
+    assert [track.id for track in tracks.follow([(LEFT, HAPPY)], 7, looks(1))] == [2]
+
+
+def test_without_smoothing_probabilities_are_those_of_the_frame() -> None:
+    tracks = Tracker(smoothing=0)
+    tracks.follow([(LEFT, HAPPY)], 0)
+    (track,) = tracks.follow([(LEFT, SAD)], 0)
+    assert (track.probabilities == SAD).all()
 
 
 def test_overlap_is_intersection_over_union() -> None:

@@ -24,22 +24,24 @@ from contextlib import aclosing
 from io import TextIOWrapper
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, Self, TextIO
 
 from pydantic import ValidationError
 
-from app.analyzer import Analyzer
+from app.analyzer import Analysis, Analyzer
+from app.answers import rows
+from app.answers.timeline import Frame, frames
 from app.bootstrap import load, running
-from app.cli import rows
 from app.cli.inputs import STDIN, InputFile, PassedOver, files
 from app.cli.terminal import command_parser, counted, progress, quiet, say
 from app.concurrency import TASKS_PER_THREAD, ordered_map
 from app.errors import NoFace, ServiceError, StartError
-from app.schemas import Prediction
+from app.schemas import Face
 from app.settings import Settings, cannot
-from app.vision import chart, video
-from app.vision.chart import Moment, Timeline
+from app.vision import chart
+from app.vision.chart import Moment, Panel
 from app.vision.faces import EVERY_FACE, Selection, Source
+from app.vision.sampling import SamplingStep
 
 MAX_PANELS = 20
 """Most videos in one plot."""
@@ -48,25 +50,42 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Task(NamedTuple):
-    """A picture, or a frame at a time in seconds; or the code and words of the error that keeps it from being read."""
+    """A picture, or a frame of a video; or the code and words of the error that keeps it from being read."""
 
     file: InputFile
-    time: float | None
     picture: Source = b""
+    frame: Frame | None = None
     error: tuple[str, str] | None = None
 
 
 class Outcome(NamedTuple):
-    """The result of a task: a prediction, or the code and words of an error."""
+    """The result of a task: an analysis, or the code and words of an error.
+
+    Attributes:
+        faces: of the analysis; those of a frame are followed.
+    """
 
     file: InputFile
-    time: float | None
-    prediction: Prediction | None = None
+    frame: Frame | None = None
+    analysis: Analysis | None = None
     error: tuple[str, str] | None = None
+    faces: Sequence[Face] = ()
+
+    @property
+    def time(self) -> float | None:
+        """That of a frame, in seconds."""
+        return None if self.frame is None else self.frame.sample.time
 
     @property
     def failed(self) -> bool:
+        """Whether there is no answer; that there is no face is one."""
         return self.error is not None and self.error[0] != NoFace.code
+
+    def followed(self) -> Self:
+        """The same with the faces of a frame followed. Frames are to be followed in their order."""
+        if self.frame is None or self.failed:
+            return self
+        return self._replace(faces=self.frame.followed(self.analysis).faces)
 
 
 Write = Callable[[Outcome], None]
@@ -92,8 +111,7 @@ class Tally:
             self.failed += 1
         elif outcome.error is not None:
             self._without += 1
-        if outcome.prediction is not None:
-            self._faces.update(face.emotion for face in outcome.prediction.faces)
+        self._faces.update(face.emotion for face in outcome.faces)
 
     def __str__(self) -> str:
         labels = ", ".join(f"{number} {label}" for label, number in self._faces.most_common())
@@ -109,22 +127,33 @@ class Tally:
         return words
 
 
-async def tasks(given: list[InputFile], every: video.SamplingStep, max_bytes: int) -> AsyncIterator[Task]:
-    """Read the pictures and frames of the given files, each when it is asked for."""
+async def tasks(
+    given: list[InputFile], every: SamplingStep, settings: Settings, analyzer: Analyzer, expect: Callable[[int], None]
+) -> AsyncIterator[Task]:
+    """Read the pictures and frames of the given files, each when it is asked for.
+
+    Args:
+        given: the files.
+        every: step from one sample of a video to the next.
+        settings: the largest picture and the largest frame.
+        analyzer: will answer them.
+        expect: told how many frames are expected of a video, where that is known.
+    """
     for file in given:
         try:
             if file.content is not None:
-                yield Task(file, None, file.content)
-            elif file.is_video and file.path.stat():
-                frames = video.sampled_frames(file.path, every)
-                while (frame := await asyncio.to_thread(next, frames, None)) is not None:
-                    yield Task(file, frame.time, frame.pixels)
+                yield Task(file, file.content)
+            elif file.is_video:
+                sampled = frames(file.path, every, settings.recording_limits, analyzer, expect)
+                async with aclosing(sampled):
+                    async for frame in sampled:
+                        yield Task(file, frame.sample.pixels, frame)
             else:
-                yield Task(file, None, await asyncio.to_thread(_read, file.path, max_bytes + 1))
+                yield Task(file, await asyncio.to_thread(_read, file.path, settings.max_file_bytes + 1))
         except OSError as error:
-            yield Task(file, None, error=("unreadable", f"The file cannot be read: {error.strerror}."))
-        except video.InvalidVideo as error:
-            yield Task(file, None, error=("invalid_video", str(error)))
+            yield Task(file, error=("unreadable", f"The file cannot be read: {error.strerror}."))
+        except ServiceError as error:
+            yield Task(file, error=(error.code, str(error)))
 
 
 def _read(path: Path, most: int) -> bytes:
@@ -138,24 +167,22 @@ def worker(analyzer: Analyzer, folder: Path | None, faces: Selection) -> Callabl
 
     async def work(task: Task) -> Outcome:
         if task.error is not None:
-            return Outcome(task.file, task.time, error=task.error)
+            return Outcome(task.file, error=task.error)
         path = None if folder is None else _unused(folder, task, used)
         try:
-            if path is None:
-                prediction = (await analyzer.analyze(task.picture, faces)).prediction
-            else:
-                prediction, drawing = await analyzer.annotate(task.picture, "JPEG", faces)
-                await asyncio.to_thread(_write_file, path, drawing)
+            analysis = await analyzer.analyze(task.picture, faces)
+            if path is not None:
+                await asyncio.to_thread(_write_file, path, await analyzer.draw(analysis, "JPEG", faces))
         except ServiceError as error:
-            return Outcome(task.file, task.time, error=(error.code, str(error)))
-        return Outcome(task.file, task.time, prediction)
+            return Outcome(task.file, task.frame, error=(error.code, str(error)))
+        return Outcome(task.file, task.frame, analysis, faces=analysis.prediction.faces)
 
     return work
 
 
 def _unused(folder: Path, task: Task, used: set[Path]) -> Path:
     place = task.file.drawing
-    stem = str(place) if task.time is None else f"{place}/{task.time:09.3f}s"
+    stem = str(place) if task.frame is None else f"{place}/{task.frame.sample.time:09.3f}s"
     names = (folder / f"{stem}{'' if number == 1 else f'-{number}'}.jpg" for number in count(1))
     path = next(path for path in names if path not in used)
     used.add(path)
@@ -182,8 +209,7 @@ def table(out: TextIO) -> Write:
         if outcome.error is not None:
             code, words = outcome.error
             shown.words("no face" if code == NoFace.code else f"error: {words}", outcome.time)
-        if outcome.prediction is not None:
-            shown.faces(outcome.prediction.faces, outcome.time)
+        shown.faces(outcome.faces, outcome.time)
 
     return write
 
@@ -196,8 +222,8 @@ def csv_rows(out: TextIO) -> Write:
         file, time = str(outcome.file.path), outcome.time
         if outcome.error is not None:
             writer.writerow(rows.refused(file, *outcome.error, time=time))
-        if outcome.prediction is not None:
-            writer.writerows(rows.answered(file, outcome.prediction, time))
+        if outcome.analysis is not None:
+            writer.writerows(rows.answered(file, outcome.faces, outcome.analysis.prediction.model, time))
 
     return write
 
@@ -207,8 +233,9 @@ def json_lines(out: TextIO) -> Write:
 
     def write(outcome: Outcome) -> None:
         body: dict[str, object] = {"file": str(outcome.file.path), "time": outcome.time}
-        if outcome.prediction is not None:
-            body |= outcome.prediction.model_dump(include={"faces", "image"})
+        if outcome.analysis is not None:
+            body["faces"] = [face.model_dump() for face in outcome.faces]
+            body["image"] = outcome.analysis.prediction.image.model_dump()
         elif outcome.error is not None:
             body |= {"error": outcome.error[1], "code": outcome.error[0]}
         out.write(json.dumps(body) + "\n")
@@ -226,41 +253,52 @@ async def run(options: argparse.Namespace, settings: Settings, given: list[Input
     async with running(settings, parts) as (analyzer, _):
         write = options.form(sys.stdout)
         work = worker(analyzer, options.annotated, selection(options))
-        asked = tasks(given, options.every, settings.max_file_bytes)
         # A pipe may end in the terminal that shows the bar, a file does not.
         with progress(sys.stdout.isatty() or sys.stdout.seekable()) as bar:
-            task = bar.add_task("", total=None if bar.disable else _total(given, options.every))
+            task = bar.add_task("", total=len(given))
+
+            def expect(frames: int) -> None:
+                bar.update(task, total=(bar.tasks[task].total or 0) + frames - 1)
+
+            asked = tasks(given, options.every, settings, analyzer, expect)
             async with aclosing(ordered_map(work, asked, TASKS_PER_THREAD * settings.picture_threads)) as outcomes:
-                async for outcome in outcomes:
-                    tally.add(outcome)
+                async for unfollowed in outcomes:
+                    tally.add(outcome := unfollowed.followed())
                     bar.stop()  # Both may be on one terminal.
                     write(outcome)
                     sys.stdout.flush()
                     bar.start()
                     bar.advance(task)
                     if options.plot and outcome.time is not None:
-                        probabilities = outcome.prediction.probabilities if outcome.prediction else None
-                        moments.setdefault(outcome.file, []).append(Moment(outcome.time, probabilities))
+                        largest = outcome.analysis.prediction.probabilities if outcome.analysis else None
+                        moments.setdefault(outcome.file, []).append(Moment(outcome.time, largest))
     if options.form is table or sys.stderr.isatty():
         say(f"{tally}.")
         if passed_over:
             say(f"Passed over: {passed_over}.")
     if options.plot:
-        _plot(options.plot, [Timeline(str(file.path), times) for file, times in moments.items()])
+        _plot(options.plot, [Panel(str(file.path), times) for file, times in moments.items()])
     return not tally.failed
 
 
-def _total(given: list[InputFile], every: video.SamplingStep) -> int:
-    return sum(video.expected_frames(file.path, every) if file.is_video else 1 for file in given)
-
-
-def _plot(path: Path, timelines: list[Timeline]) -> None:
-    if not timelines:
+def _plot(path: Path, panels: list[Panel]) -> None:
+    if not panels:
         say("No plot: there was no readable video.")
         return
-    if len(timelines) > MAX_PANELS:
-        say(f"The plot shows the first {MAX_PANELS} of {len(timelines)} videos.")
-    chart.draw(timelines[:MAX_PANELS]).save(path, "PNG")
+    if len(panels) > MAX_PANELS:
+        say(f"The plot shows the first {MAX_PANELS} of {len(panels)} videos.")
+    chart.draw(panels[:MAX_PANELS]).save(path, "PNG")
+
+
+def add_every(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--every` to a command."""
+    parser.add_argument(
+        "--every",
+        type=_every,
+        default="1s",
+        metavar="STEP",
+        help="from one sample of a video to the next: seconds (0.5s) or frames (10f); %(default)s by default",
+    )
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -296,9 +334,9 @@ def _share(text: str) -> float:
     return value
 
 
-def _every(text: str) -> video.SamplingStep:
+def _every(text: str) -> SamplingStep:
     try:
-        return video.SamplingStep.parse(text)
+        return SamplingStep.parse(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither seconds (0.5s) nor frames (10f)") from None
 
@@ -315,13 +353,7 @@ def _parser() -> argparse.ArgumentParser:
     forms.add_argument("--json", dest="form", action="store_const", const=json_lines, help="print JSON Lines")
     forms.add_argument("--csv", dest="form", action="store_const", const=csv_rows, help="print CSV")
     parser.add_argument("--annotated", type=Path, metavar="DIR", help="draw what is found over each picture, into DIR")
-    parser.add_argument(
-        "--every",
-        type=_every,
-        default="1s",
-        metavar="STEP",
-        help="from one sample of a video to the next: seconds (0.5s) or frames (10f); %(default)s by default",
-    )
+    add_every(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the videos' expressions over time")
     add_selection(parser)
     parser.set_defaults(form=table)

@@ -17,6 +17,11 @@ class Accept:
         ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
         return next((self.weights[name] for name in ranges if name in self.weights), 0.0)
 
+    def best(self, *media_types: str) -> str | None:
+        """The media type that the client wants most, the first of several; None if it accepts none of them."""
+        best = max(media_types, key=self.weight)
+        return best if self.weight(best) else None
+
     def prefers_page(self) -> bool:
         """Whether the client asks for HTML by name, and for JSON not more."""
         page = self.weights.get("text/html", 0.0)

@@ -1,5 +1,6 @@
 """Checks API keys, WebSocket origins and request rates, each as a dependency of the routers."""
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -138,6 +139,12 @@ class RateLimit:
         if wait > 0:
             text = f"More than {self._per_minute} requests came in a minute; try again in {wait} s."
             raise TooManyRequests(text, wait)
+
+    async def wait(self, connection: HTTPConnection) -> None:
+        """Take one request from the client's bucket; wait until it has one."""
+        if (seconds := self._take(_client(connection))) > 0:
+            await asyncio.sleep(seconds)
+            await self.wait(connection)
 
     def _take(self, client: str) -> int:
         """Take one request from the bucket: 0 if it had one, or else the seconds to wait."""

@@ -1,4 +1,4 @@
-"""Reads the pictures of a request's body into memory, within limits.
+"""Reads the files of a request's body into memory, within limits.
 
 It does not use FastAPI's file parameters: they spool files over 1 MB to disk, read a body of any size, and describe
 lists of files in a way that Swagger UI shows as text boxes.
@@ -6,7 +6,8 @@ lists of files in a way that Swagger UI shows as text boxes.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -69,10 +70,7 @@ async def read_one(request: Request, limit: int, take: Take) -> list[UploadedFil
         files = await _json_files(request, limit, error, take)
     else:
         files = [UploadedFile(None, bytes(await _body(request, limit, error, take)))]
-        if not files[0].data:
-            raise InvalidRequest('Send the picture as the multipart field "file" or as the raw body.')
-        if _FORM_START.match(files[0].data):
-            raise MalformedBody(f"The body is a form, but its Content-Type is {kind[:40] or 'missing'}. {_TYPE}")
+        _check_raw(files[0].data, kind)
     if len(files) > 1:
         raise InvalidRequest(f"{len(files)} pictures came, and one is taken; use /predict/batch for several.")
     return files
@@ -93,6 +91,29 @@ async def read_many(request: Request, limit: int, most: int, take: Take) -> list
     return files
 
 
+class UploadedVideo(NamedTuple):
+    """One uploaded video: its name, if the client sent one, and its bytes in pieces, removed by whoever uses them."""
+
+    name: str | None
+    pieces: deque[bytes]
+
+
+async def read_video(request: Request, limit: int, take: Take) -> UploadedVideo:
+    """Read a request for one video: a form or the raw body. `limit` is the most bytes of the video."""
+    error = partial(FileTooLarge, limit)
+    kind = _kind(request)
+    if kind == JSON:
+        raise UnsupportedFormat("A video comes in a form or as the raw body, not in JSON.")
+    if kind != FORM:
+        pieces = deque([piece async for piece in _pieces(request, limit, error, take)])
+        _check_raw(pieces[0] if pieces else b"", kind)
+        return UploadedVideo(None, pieces)
+    files = await _form_files(request, "file", limit, error, take)
+    if len(files) > 1:
+        raise InvalidRequest(f"{len(files)} videos came, and one is taken.")
+    return UploadedVideo(files[0].name, deque([files[0].data]))
+
+
 def _kind(request: Request) -> str:
     """The media type of the body.
 
@@ -109,6 +130,14 @@ def _kind(request: Request) -> str:
     if kind.startswith("multipart/") and kind != FORM:
         raise UnsupportedFormat("Of multipart bodies only multipart/form-data can be read.")
     return kind
+
+
+def _check_raw(start: bytes, kind: str) -> None:
+    """Refuse a raw body, of the media type `kind`, that is empty or a form."""
+    if not start:
+        raise InvalidRequest('Send the file as the multipart field "file" or as the raw body.')
+    if _FORM_START.match(start):
+        raise MalformedBody(f"The body is a form, but its Content-Type is {kind[:40] or 'missing'}. {_TYPE}")
 
 
 async def _json_files(request: Request, limit: int, error: Refusal, take: Take) -> list[UploadedFile]:
@@ -143,14 +172,22 @@ async def _aside(read: Callable[[bytearray], Result], body: bytearray) -> Result
 
 
 async def _body(request: Request, limit: int, error: Refusal, take: Take) -> bytearray:
+    """Read the body in one piece, with the errors of `_pieces`."""
+    body = bytearray()
+    async for piece in _pieces(request, limit, error, take):
+        body += piece
+    return body
+
+
+async def _pieces(request: Request, limit: int, error: Refusal, take: Take) -> AsyncIterator[bytes]:
     """Read the body and take its bytes from the budget; raise `error` as soon as it is longer than `limit`."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and (len(length) > MAX_DIGITS or int(length) > limit):
         raise error()
-    body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > limit:
+    size = 0
+    async for piece in request.stream():
+        if (size := size + len(piece)) > limit:
             raise error()
-        take(len(chunk))
-        body += chunk
-    return body
+        take(len(piece))
+        if piece:
+            yield piece

@@ -10,7 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
 from app.http.problem_details import SCHEMAS
-from app.schemas import Problem
+from app.schemas import Problem, VideoEnd, VideoSample
 
 EXAMPLES = Path(__file__).with_name("examples.json")
 """Answers to the portrait in `app/static/samples`, by operation. `python -m bench.examples` writes the file."""
@@ -19,13 +19,13 @@ LLMS = Path(__file__).with_name("llms.txt")
 """A description of the service for agents, in the form of https://llmstxt.org."""
 
 TAGS = [
-    {"name": "predict", "description": "Pictures in, expressions out."},
+    {"name": "predict", "description": "Pictures or a video in, expressions out."},
     {"name": "pictures", "description": "Pictures in, pictures out: what was found, drawn, and why."},
     {"name": "info", "description": "What the service is, how well it does, and how it fares."},
 ]
 
-TEXT = """Finds the faces in a picture and names the expression that each shows: angry, disgust, fear, happy, neutral,
-sad or surprise. An expression is what a face shows, not what a person feels. Nothing that is sent is stored.
+TEXT = """Finds the faces in a picture or a video and names the expression that each shows: angry, disgust, fear, happy,
+neutral, sad or surprise. An expression is what a face shows, not what a person feels. Nothing that is sent is stored.
 
 Besides what is listed here, the WebSocket `/live` takes a camera's frames as binary messages, each a picture's file,
 and answers each frame with JSON: `{"frame": 1, "passed": 0, "faces": [...]}`.
@@ -71,8 +71,9 @@ def _complete(description: dict[str, Any]) -> None:
     schemas = description["components"]["schemas"]
     for name in _UNUSED:
         schemas.pop(name, None)
-    problem = Problem.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
-    schemas |= problem.pop("$defs") | {"Problem": problem}
+    for answer in (Problem, VideoSample, VideoEnd):
+        schema = answer.model_json_schema(ref_template=f"{SCHEMAS}{{model}}", mode="serialization")
+        schemas |= schema.pop("$defs") | {answer.__name__: schema}
 
 
 def _without_null(schema: dict[str, Any]) -> None:

@@ -60,19 +60,24 @@ def responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     return described
 
 
-def _problem(
-    request_id: str, error: ServiceError, detail: str, headers: dict[str, str] | None = None, **extra: Any
-) -> Response:
+def document(request_id: str, error: ServiceError, detail: str | None = None, **extra: Any) -> Problem:
+    """The document of an error, which the request's line notes too; `detail` is the error's message by default."""
     note_refusal(error.code)
-    problem = Problem(
+    return Problem(
         type="about:blank",
         title=error.title,
         status=error.status,
-        detail=detail,
+        detail=str(error) if detail is None else detail,
         code=error.code,
         request_id=request_id,
         **extra,
     )
+
+
+def _problem(
+    request_id: str, error: ServiceError, detail: str | None = None, headers: dict[str, str] | None = None, **extra: Any
+) -> Response:
+    problem = document(request_id, error, detail, **extra)
     headers = {"X-Request-ID": problem.request_id, **_HEADERS.get(error.code, {}), **(headers or {})}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -86,7 +91,7 @@ async def _service_error(connection: HTTPConnection, error: Exception) -> Respon
     A page cannot read why an opening is refused, so its WebSocket is opened and closed with the reason.
     """
     assert isinstance(error, ServiceError)
-    response = _problem(connection.state.request_id, error, str(error))
+    response = _problem(connection.state.request_id, error)
     if isinstance(connection, WebSocket) and "origin" in connection.headers:
         await accept(connection)
         await connection.close(PRIVATE_CODE + error.status, _reason(error))
@@ -124,7 +129,7 @@ async def _client_gone(request: Request, error: Exception) -> Response:
 
 async def _out_of_memory(request: Request, error: Exception) -> Response:
     refusal = OutOfMemory()
-    return _problem(request.state.request_id, refusal, str(refusal))
+    return _problem(request.state.request_id, refusal)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

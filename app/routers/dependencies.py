@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from app.analyzer import Analyzer
 from app.concurrency import Admission, ByteBudget
+from app.http.access import RateLimit
 from app.http.metrics import Metrics
 from app.model.backend import Backend
 from app.settings import Settings
@@ -25,6 +26,8 @@ class Service:
         admission: counts the pictures in flight.
         byte_budget: counts the bytes of request bodies.
         live_sessions: a slot for each camera.
+        videos: a slot for each video.
+        rate: of each client, where there is a limit.
         metrics: what is counted for Prometheus.
     """
 
@@ -34,6 +37,8 @@ class Service:
     admission: Admission
     byte_budget: ByteBudget
     live_sessions: asyncio.Semaphore
+    videos: asyncio.Semaphore
+    rate: RateLimit | None
     metrics: Metrics
 
 

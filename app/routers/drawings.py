@@ -26,11 +26,10 @@ def accepted_format(accept: str) -> FileFormat:
     Raises:
         NotAcceptable: the header accepts neither JPEG nor PNG.
     """
-    accepted = Accept(accept)
-    best = max(_MEDIA_TYPES, key=lambda form: accepted.weight(_MEDIA_TYPES[form]))
-    if not accepted.weight(_MEDIA_TYPES[best]):
+    best = Accept(accept).best(*_MEDIA_TYPES.values())
+    if best is None:
         raise errors.NotAcceptable("The picture comes as image/jpeg or image/png.")
-    return best
+    return next(form for form, media_type in _MEDIA_TYPES.items() if media_type == best)
 
 
 async def _accepted(accept: Annotated[str, Header(description="`image/jpeg` or `image/png`.")] = "") -> FileFormat:

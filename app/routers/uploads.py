@@ -40,6 +40,7 @@ OneFile = Annotated[UploadedFile, Depends(_one_file, scope="function")]
 ManyFiles = Annotated[list[UploadedFile], Depends(_many_files, scope="function")]
 
 _FILE = {"type": "string", "format": "binary", "description": "The picture."}
+_VIDEO = {"type": "string", "format": "binary", "description": "The video."}
 _TEXT = {
     "type": "string",
     "contentEncoding": "base64",
@@ -68,4 +69,8 @@ ONE_FILE_BODY = _body_of(
 MANY_FILES_BODY = _body_of(
     "A form with the pictures, or JSON with them in base64.",
     {FORM: _with("files", _several(_FILE)), JSON: _with("images", _several(_TEXT))},
+)
+VIDEO_BODY = _body_of(
+    "A form with the video, or its bytes alone, with any other `Content-Type` such as `video/mp4`.",
+    {FORM: _with("file", _VIDEO), BYTES: _VIDEO},
 )

@@ -1,4 +1,4 @@
-"""Draws expressions over time: one panel per video, one line per label."""
+"""Draws expressions over time: one panel per face, one line per label."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,34 +21,34 @@ _MAX_TICKS = 12
 
 
 class Moment(NamedTuple):
-    """One frame: its time in seconds, and the probabilities of the largest face by label; None without a face."""
+    """One frame: its time in seconds, and the probabilities of the face by label; None where it is not seen."""
 
     time: float
     probabilities: dict[str, float] | None
 
 
-class Timeline(NamedTuple):
-    """The name of one video and its moments, in order of time."""
+class Panel(NamedTuple):
+    """A name and its moments, in order of time."""
 
     name: str
     moments: Sequence[Moment]
 
 
-def draw(timelines: Sequence[Timeline]) -> Image.Image:
-    """Draw timelines one below the other; a line breaks where no face was found.
+def draw(panels: Sequence[Panel]) -> Image.Image:
+    """Draw panels one below the other; a line breaks where no face was found.
 
     Args:
-        timelines: at least one.
+        panels: at least one.
 
     Returns:
-        RGB, `WIDTH` wide and `HEIGHT` high for each timeline.
+        RGB, `WIDTH` wide and `HEIGHT` high for each panel.
     """
-    return Image.fromarray(np.concatenate([_panel(timeline) for timeline in timelines]))
+    return Image.fromarray(np.concatenate([_drawn(panel) for panel in panels]))
 
 
-def _panel(timeline: Timeline) -> NDArray[np.uint8]:
+def _drawn(panel: Panel) -> NDArray[np.uint8]:
     canvas = np.full((HEIGHT, WIDTH, 3), _GROUND, np.uint8)
-    end = max((moment.time for moment in timeline.moments), default=0.0) or 1.0
+    end = max((moment.time for moment in panel.moments), default=0.0) or 1.0
     wide, high = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
     step = next((tick for tick in _TICKS if end / tick <= _MAX_TICKS), end / _MAX_TICKS)
     times = [number * step for number in range(int(end / step + 1e-6) + 1)]
@@ -62,10 +62,10 @@ def _panel(timeline: Timeline) -> NDArray[np.uint8]:
     for time in times:
         cv2.line(canvas, place(time, 0), place(time, 1), _LINE, 1)
     for name, colour in COLOURS.items():
-        _draw_line(canvas, [_point(moment, name, place) for moment in timeline.moments], colour)
+        _draw_line(canvas, [_point(moment, name, place) for moment in panel.moments], colour)
     picture = Image.fromarray(canvas)
     pen = ImageDraw.Draw(picture)
-    pen.text((_LEFT, _TOP / 2), _shortened(timeline.name), _INK, font(18), anchor="lm")
+    pen.text((_LEFT, _TOP / 2), _shortened(panel.name), _INK, font(18), anchor="lm")
     for share in shares:
         pen.text((_LEFT - 8, place(0, share)[1]), percent(share, 0), _QUIET, font(14), anchor="rm")
     for time in times:

@@ -1,24 +1,29 @@
-"""Reads frames at regular times from video files, with the FFmpeg that comes with OpenCV."""
+"""Video file -> samples. A process of its own decodes, so that a file that breaks the decoder breaks nothing else."""
 
+import asyncio
+import json
 import math
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from typing import IO, Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"})
+from app.errors import InvalidVideo, OutOfMemory, TooManyPixels, VideoTooLong
+from app.vision.sampling import Sampling
+
+SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
 """Suffixes of video files."""
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # Keeps FFmpeg's messages out of the output.
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")  # A file cannot fetch a URL.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-
-_TOLERANCE = 1e-6
-"""Error of a frame's time and of multiples of a step, in seconds."""
+_COMMAND = (sys.executable, "-P", "-m", "app.vision.video_decoder")
+_ERRORS = {error.code: error for error in (InvalidVideo, VideoTooLong, TooManyPixels)}
 
 
 def is_video(name: str) -> bool:
@@ -26,84 +31,190 @@ def is_video(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
-class InvalidVideo(ValueError):
-    """The file is not a readable video. The message is meant for users."""
+class VideoLimits(NamedTuple):
+    """Limits of one video.
+
+    Attributes:
+        pixels: of a frame.
+        stall_seconds: time in which the decoder must make progress.
+        cpu_seconds: processor time of its decoder; no limit when None.
+        seconds: of what is read; no limit when None.
+        samples: no limit when None.
+    """
+
+    pixels: int
+    stall_seconds: float
+    cpu_seconds: int | None = None
+    seconds: float | None = None
+    samples: int | None = None
 
 
-class SamplingStep(NamedTuple):
-    """Sampling interval of a video: `step` seconds or frames from one sample to the next, above zero."""
+class Sample(NamedTuple):
+    """One sampled frame.
 
-    step: float
-    unit: str
-
-    @classmethod
-    def parse(cls, text: str) -> "SamplingStep":
-        """Read `0.5` or `0.5s` as seconds and `10f` as frames.
-
-        Raises:
-            ValueError: the text is neither.
-        """
-        unit = "frames" if text.endswith("f") else "seconds"
-        number = text.removesuffix("f").removesuffix("s")
-        count = float(int(number)) if unit == "frames" else float(number)
-        if not (math.isfinite(count) and count > 0):
-            raise ValueError(f"{text} is not above zero")
-        return cls(count, unit)
-
-
-class Frame(NamedTuple):
-    """One frame: its time from the start in seconds, and uint8 [H, W, 3] RGB, upright."""
+    Attributes:
+        time: from the start of the video, in seconds.
+        pixels: uint8 [H, W, 3] RGB, upright.
+        cut: whether the film was cut since the sample before.
+    """
 
     time: float
     pixels: NDArray[np.uint8]
+    cut: bool
 
 
-def sampled_frames(path: Path, every: SamplingStep) -> Iterator[Frame]:
-    """Yield sampled frames of a video from the first frame on. Only one is in memory at a time.
+class Video:
+    """A video that is being read.
+
+    Attributes:
+        duration: of the video by its header, in seconds, or None.
+        gap: from one sample to the next, in seconds.
+        expected: number of samples by the header, or None.
+        frames: frames read; known at the end of the samples.
+    """
+
+    duration: float | None
+    gap: float
+    expected: int | None
+    frames = 0
+
+    def __init__(self, output: IO[bytes], sampling: Sampling, limits: VideoLimits) -> None:
+        self._output = output
+        self._sampling = sampling
+        self._limits = limits
+
+    async def begin(self) -> None:
+        """Read the header.
+
+        Raises:
+            InvalidVideo, VideoTooLong, TooManyPixels.
+        """
+        header, _ = await self._record()
+        self.duration = header["duration"]
+        self.gap = self._sampling.every.seconds(header["rate"])
+        self.expected = self._expected()
+        if self.expected is not None:
+            self._check(self.expected)
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        """Read the samples. Only one is in memory at a time.
+
+        Raises:
+            InvalidVideo, VideoTooLong, TooManyPixels: it cannot be read on.
+        """
+        count = 0
+        while True:
+            record, pixels = await self._record()
+            if pixels is not None:
+                count += 1
+                self._check(count)
+                yield Sample(record["time"], pixels, record["cut"])
+            elif "end" in record:
+                self.frames = record["frames"]
+                return
+
+    def _expected(self) -> int | None:
+        ends = [float(end) for end in (self._sampling.end, self.duration) if end is not None]
+        if not ends:
+            return None
+        length = max(min(ends) - float(self._sampling.start), 0)
+        if self._limits.seconds is not None and length > self._limits.seconds:
+            raise VideoTooLong(
+                f"{length:.0f} seconds of video are asked for, and at most {self._limits.seconds:g} are read at once. "
+                "Ask for a part with from and to."
+            )
+        return max(1, math.ceil(length / self.gap))
+
+    def _check(self, samples: int) -> None:
+        if self._limits.samples is not None and samples > self._limits.samples:
+            raise VideoTooLong(
+                f"The video has more than {self._limits.samples:,} samples at this step. Ask for a longer step with "
+                "every, or for a part with from and to."
+            )
+
+    async def _record(self) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+        seconds = self._limits.stall_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                record, pixels = await asyncio.to_thread(self._read)
+        except TimeoutError:
+            raise InvalidVideo(f"Reading the video made no progress for {seconds:g} seconds.") from None
+        if "code" in record:
+            raise _ERRORS[record["code"]](record["words"])
+        return record, pixels
+
+    def _read(self) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+        with suppress(ValueError):  # The last line of a process that ended while it wrote.
+            record: dict[str, Any] = json.loads(self._output.readline())
+            if "width" not in record:
+                return record, None
+            pixels = np.empty((record["height"], record["width"], 3), np.uint8)
+            if self._output.readinto(pixels.data.cast("B")) == pixels.size:  # type: ignore[attr-defined]
+                return record, pixels
+        return {
+            "code": InvalidVideo.code,
+            "words": "The video is damaged, or takes too much memory or time to read.",
+        }, None
+
+
+@asynccontextmanager
+async def reading(source: deque[bytes] | Path, sampling: Sampling, limits: VideoLimits) -> AsyncIterator[Video]:
+    """Read a video while the context is open. Nothing is written to a disk.
+
+    Args:
+        source: the path of a file, or its bytes in pieces, which are removed when the decoder has them.
+        sampling: which frames are read.
+        limits: of the video.
 
     Raises:
-        InvalidVideo: the file cannot be opened, or has no readable frame.
+        InvalidVideo, VideoTooLong, TooManyPixels: as soon as that is known.
+        OSError: the file of a path cannot be opened.
     """
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
+    process = _start(source, sampling, limits)
+    assert process.stdout is not None
     try:
-        due, frames = 0.0, 0
-        for number in _numbers(capture):
-            time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if number < due if every.unit == "frames" else time < due - _TOLERANCE:
-                continue
-            readable, pixels = capture.retrieve()
-            if not readable:
-                continue
-            if every.unit == "frames":
-                due = number + every.step
-            else:
-                due = (math.floor((time + _TOLERANCE) / every.step) + 1) * every.step
-            frames += 1
-            yield Frame(time, np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8))
-        if not frames:
-            raise InvalidVideo("The file is not a readable video.")
+        video = Video(process.stdout, sampling, limits)
+        await video.begin()
+        yield video
     finally:
-        capture.release()
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
-def expected_frames(path: Path, every: SamplingStep) -> int:
-    """Estimate how many frames `sampled_frames` yields, from the file's metadata; at least 1."""
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
-    try:
-        frames = max(capture.get(cv2.CAP_PROP_FRAME_COUNT), 0)
-        step = every.step if every.unit == "frames" else every.step * _rate(capture)
-        return max(1, math.ceil(frames / max(step, 1)))
-    finally:
-        capture.release()
+def _start(source: deque[bytes] | Path, sampling: Sampling, limits: VideoLimits) -> "subprocess.Popen[bytes]":
+    order = {
+        "step": str(sampling.every.step),
+        "unit": sampling.every.unit,
+        "start": str(sampling.start),
+        "end": None if sampling.end is None else str(sampling.end),
+        "max_pixels": limits.pixels,
+        "max_seconds": limits.seconds,
+        "cpu_seconds": limits.cpu_seconds,
+        "bytes": sum(map(len, source)) if isinstance(source, deque) else None,
+    }
+    # Nothing else of this process's environment: it has secrets.
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
+
+    def start(given: IO[bytes] | int) -> "subprocess.Popen[bytes]":
+        command = [*_COMMAND, json.dumps(order)]
+        try:
+            return subprocess.Popen(
+                command, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+            )
+        except OSError:
+            raise OutOfMemory from None
+
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return start(file)
+    process = start(subprocess.PIPE)
+    Thread(target=_feed, args=(process.stdin, source), daemon=True).start()
+    return process
 
 
-def _rate(capture: cv2.VideoCapture) -> float:
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    return rate if math.isfinite(rate) and rate > 0 else 25.0
-
-
-def _numbers(capture: cv2.VideoCapture) -> Iterator[int]:
-    number = 0
-    while capture.grab():
-        yield number
-        number += 1
+def _feed(pipe: IO[bytes], pieces: deque[bytes]) -> None:
+    with suppress(OSError), pipe:  # The process has ended.
+        while pieces:
+            pipe.write(pieces.popleft())
+    pieces.clear()

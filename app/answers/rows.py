@@ -4,11 +4,11 @@ A picture without a face has one row with a `code`, and so has a picture that co
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from app.emotions import LABELS
-from app.schemas import Prediction
+from app.schemas import Face, ModelName, VideoFace
 
 Row = dict[str, Any]
 
@@ -16,6 +16,7 @@ TYPES: dict[str, str] = {
     "file": "string",
     "time": "float64",
     "face": "int32",
+    "id": "int32",
     **dict.fromkeys(("x", "y", "width", "height"), "int32"),
     "emotion": "string",
     "confidence": "float64",
@@ -34,13 +35,14 @@ TYPES: dict[str, str] = {
 COLUMNS = tuple(TYPES)
 
 
-def answered(file: str, prediction: Prediction, time: float | None = None) -> Iterator[Row]:
+def answered(file: str, faces: Sequence[Face], model: ModelName, time: float | None = None) -> Iterator[Row]:
     """The rows of a picture with faces, largest first; `time` is that of a video's frame, in seconds."""
-    for number, face in enumerate(prediction.faces):
+    for number, face in enumerate(faces):
         yield {
             "file": file,
             "time": _rounded(time),
             "face": number,
+            "id": face.id if isinstance(face, VideoFace) else None,
             **face.face_coordinates.model_dump(),
             "emotion": face.emotion,
             "confidence": face.confidence,
@@ -50,7 +52,7 @@ def answered(file: str, prediction: Prediction, time: float | None = None) -> It
             "message": face.message,
             "detection": face.detection,
             "angle": face.angle,
-            "model": f"{prediction.model.name} {prediction.model.version}",
+            "model": f"{model.name} {model.version}",
         }
 
 

@@ -1,0 +1,1 @@
+"""What becomes of many answers: columns, and the timeline of a video."""
