@@ -404,8 +404,8 @@ class _Search:
 
     def _fills(self, face: Candidate) -> bool:
         """Whether a face fills the picture."""
-        height, width = self._grey.shape
-        return face.proposal.square.side >= FILLING * min(height, width)
+        short: int = min(self._grey.shape)
+        return face.proposal.square.side >= FILLING * short
 
     def _again(self, proposal: Proposal, view: Square) -> Proposal | None:
         """The same face in another view, in which it is upright; None if it is not seen there."""
