@@ -1,6 +1,6 @@
 """Compare the port in browser/ with the service, on the same pixels in Node.
 
-python -m bench.browser [--photos FOLDER]
+python -m bench.browser [--photos FOLDER] [--build compatible]
 """
 
 import argparse
@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.vision.decoder import Picture, is_picture
 from app.vision.geometry import Pixels
 from bench.pictures import people, placed
-from deploy.static_space import BROWSER, install_packages
+from deploy.static_space import BROWSER, BUILDS, install_packages, models
 
 SAMPLES = STATIC / "samples"
 
@@ -78,14 +78,15 @@ def scenes() -> dict[str, Pixels]:
     }
 
 
-def compare(pictures: Sequence[Pixels]) -> list[Comparison]:
+def compare(pictures: Sequence[Pixels], build: str) -> list[Comparison]:
     """Answer pictures on both sides.
 
     Args:
         pictures: uint8 [H, W, 3] RGB each.
+        build: of LiteRT in the port.
     """
     ours = asyncio.run(_answers(pictures))
-    theirs = answers_in_node(pictures)
+    theirs = answers_in_node(pictures, build)
     return [_compared(one, other["faces"]) for one, other in zip(ours, theirs, strict=True)]
 
 
@@ -102,11 +103,12 @@ async def _answers(pictures: Sequence[Pixels]) -> list[list[dict[str, Any]]]:
     ]
 
 
-def answers_in_node(pictures: Sequence[Pixels], **details: Any) -> list[dict[str, Any]]:
+def answers_in_node(pictures: Sequence[Pixels], build: str = "relaxed", **details: Any) -> list[dict[str, Any]]:
     """Answer pictures with the port.
 
     Args:
         pictures: uint8 [H, W, 3] RGB each.
+        build: of LiteRT.
         details: for all pictures: `near`, faces of the frame before, or `label`, explained for the largest face.
 
     Returns:
@@ -120,9 +122,10 @@ def answers_in_node(pictures: Sequence[Pixels], **details: Any) -> list[dict[str
             file.write_bytes(np.ascontiguousarray(picture).tobytes())
             height, width = picture.shape[:2]
             entries.append({"file": str(file), "width": width, "height": height, **details})
-        listed = Path(folder, "pictures.json")
-        listed.write_text(json.dumps(entries))
-        command = ["node", "--no-warnings", str(BROWSER / "node.js"), str(listed)]
+        questions = Path(folder, "questions.json")
+        files = {name: str(path) for name, path in (models() | BUILDS[build]).items()}
+        questions.write_text(json.dumps({"files": files, "pictures": entries}))
+        command = ["node", "--no-warnings", str(BROWSER / "node.js"), str(questions)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -142,13 +145,15 @@ def main() -> None:
     """Print a line for each picture that differs, and the totals."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, help="a folder of photographs, beside the made-up scenes")
-    folder = parser.parse_args().photos
+    parser.add_argument("--build", choices=BUILDS, default="relaxed", help="of LiteRT")
+    arguments = parser.parse_args()
+    folder = arguments.photos
     pictures = scenes()
     if folder is not None:
         limits = Settings().picture_limits
         files = sorted(path for path in folder.rglob("*") if is_picture(path.name))
         pictures |= {path.name: Picture(path.read_bytes(), limits).rgb() for path in files}
-    results = compare(list(pictures.values()))
+    results = compare(list(pictures.values()), arguments.build)
     for name, result in zip(pictures, results, strict=True):
         if not result.same:
             print(f"{name}: {result}")

@@ -6,10 +6,14 @@ const BEFORE_READY = 0.9; // Share of the progress that loading is; the rest is 
 
 /** @typedef {{ path: string, bytes: number, sha256: string }} ListedFile */
 
-/** The files by name, unpacked. @param {(share: number) => void} tell how much has come, 0 to 1 @returns {Promise<Record<string, Uint8Array>>} */
-export async function unpacked(tell) {
-  const address = new URL("../files.json", import.meta.url);
-  const list = /** @type {Record<string, ListedFile>} */ ((await (await fetched(address)).json()).models);
+/**
+ * The files by name, unpacked.
+ * @param {string} build of LiteRT @param {(share: number) => void} tell how much has come, 0 to 1
+ * @returns {Promise<Record<string, Uint8Array>>}
+ */
+export async function unpacked(build, tell) {
+  const { models, builds } = await (await fetched(new URL("../files.json", import.meta.url))).json();
+  const list = /** @type {Record<string, ListedFile>} */ ({ ...models, ...builds[build] });
   const total = Object.values(list).reduce((sum, { bytes }) => sum + bytes, 0);
   const cache = await caches.open(KEPT);
   let come = 0;

@@ -1,26 +1,24 @@
 // @ts-check
-// Answers raw RGB pictures in Node, for the comparison with the service: node browser/node.js PICTURES.json
-// A picture may have the faces of the frame before, and a label that is to be explained.
+// Answers raw RGB pictures in Node, for the comparison with the service: node browser/node.js QUESTIONS.json
+// It has the paths of the files, and pictures. A picture may have the faces of the frame before, and a label to explain.
 
 import { readFile } from "node:fs/promises";
+import { setFlagsFromString } from "node:v8";
 import { Analyzer, NoFace } from "./analyzer.js";
+import { build } from "./litert.js";
 
-const ours = (/** @type {string} */ path) => new URL(`../${path}`, import.meta.url);
-const litert = (/** @type {string} */ name) => {
-  return new URL(`node_modules/@litertjs/core/wasm/litert_wasm_compat_internal.${name}`, import.meta.url);
-};
+if (build() !== "relaxed") setFlagsFromString("--experimental-wasm-relaxed-simd"); // Node before 22.
 
+const { files, pictures } = JSON.parse(await readFile(process.argv[2], "utf8"));
 const analyzer = await Analyzer.load({
-  opencv: await readFile(new URL("node_modules/@techstark/opencv-js/dist/opencv.js", import.meta.url), "utf8"),
-  litert: await readFile(litert("js"), "utf8"),
-  wasm: await readFile(litert("wasm")),
-  cascade: await readFile(ours("haarcascade_frontalface_default.xml"), "utf8"),
-  blazeface: await readFile(ours("models/face_detection_full_range_sparse.tflite")),
-  classifier: await readFile(ours("models/emotion_vgg16.tflite")),
+  opencv: await readFile(files.opencv, "utf8"),
+  litert: await readFile(files.litert, "utf8"),
+  cascade: await readFile(files.cascade, "utf8"),
+  wasm: await readFile(files.wasm),
+  blazeface: await readFile(files.blazeface),
+  classifier: await readFile(files.classifier),
 });
 
-/** @type {{ file: string, width: number, height: number, near?: import("./detector.js").FoundFace[], label?: string }[]} */
-const pictures = JSON.parse(await readFile(process.argv[2], "utf8"));
 for (const { file, width, height, near, label } of pictures) {
   const pixels = { data: await readFile(file), width, height };
   const prediction = answer(pixels, near);

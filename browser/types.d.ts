@@ -69,4 +69,5 @@ type LiteRt = {
 type Pixels = { data: Uint8Array | Uint8ClampedArray; width: number; height: number };
 
 declare module "node:fs/promises";
+declare module "node:v8";
 declare const process: { argv: string[] };

@@ -4,8 +4,9 @@
 import { Analyzer, NoFace } from "./analyzer.js";
 import { BadPicture, decoded } from "./decoder.js";
 import { drawFaces, drawHeat } from "./drawing.js";
-import { LiveSession } from "./live_session.js";
 import { text, unpacked } from "./files.js";
+import { build } from "./litert.js";
+import { LiveSession } from "./live_session.js";
 
 /** @typedef {{ id: number, task: keyof typeof tasks, file: Blob, number: number, label: string, session: number }} Question */
 
@@ -63,7 +64,7 @@ addEventListener("message", async (/** @type {MessageEvent<Question>} */ { data:
 });
 
 async function load() {
-  const files = await unpacked((share) => postMessage({ share }));
+  const files = await unpacked(build(), (share) => postMessage({ share }));
   const { opencv, litert, wasm, cascade, blazeface, classifier } = files;
   const scripts = { opencv: text(opencv), litert: text(litert), cascade: text(cascade) };
   return Analyzer.load({ ...scripts, wasm, blazeface, classifier });

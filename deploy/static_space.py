@@ -19,8 +19,13 @@ from app.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 BROWSER = ROOT / "browser"
 PACKAGES = BROWSER / "node_modules"
-LITERT = PACKAGES / "@litertjs" / "core" / "wasm" / "litert_wasm_compat_internal"
-"""LiteRT for every browser: on one thread, without instructions that are not in each of them."""
+_LITERT = PACKAGES / "@litertjs" / "core" / "wasm"
+
+BUILDS = {
+    name: {"litert": _LITERT / f"{build}.js", "wasm": _LITERT / f"{build}.wasm"}
+    for name, build in {"relaxed": "litert_wasm_internal", "compatible": "litert_wasm_compat_internal"}.items()
+}
+"""Builds of LiteRT on one thread, of which a browser loads one: with relaxed SIMD, and for every browser."""
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; "
@@ -77,7 +82,7 @@ NOT_LOADED = {"node.js", "service.js", "offline.js"}
 
 def install_packages() -> None:
     """Install what browser/package-lock.json pins, unless it is there."""
-    if not all(path.is_file() for path in _models().values()):
+    if _versions(PACKAGES / ".package-lock.json") != _versions(BROWSER / "package-lock.json"):
         subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=BROWSER, check=True)
 
 
@@ -102,11 +107,11 @@ def write(folder: Path) -> None:
         if path.name not in NOT_LOADED:
             _copy(path, folder / "browser" / path.name)
     page = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    models = {name: _packed(path, folder / "models" / f"{name}.gz") for name, path in _models().items()}
     listed = {
         "version": __version__,
         "page": {str(path.relative_to(folder)): _described(path) for path in page},
-        "models": {name: {"path": str(path.relative_to(folder)), **_described(path)} for name, path in models.items()},
+        "models": _packed(models(), folder, ""),
+        "builds": {name: _packed(build, folder, f".{name}") for name, build in BUILDS.items()},
     }
     (folder / "files.json").write_text(json.dumps(listed, indent=1) + "\n")
     version = _described(folder / "files.json")["sha256"]
@@ -118,13 +123,17 @@ def write(folder: Path) -> None:
     _copy(PACKAGES / "@techstark" / "opencv-js" / "LICENSE", folder / "licences" / "opencv.txt")
 
 
-def _models() -> dict[str, Path]:
-    """What the worker loads before it can answer, by the names that it uses."""
+def _versions(lock: Path) -> dict[str, str]:
+    """Version of each package in a lock, by its place; none without the file."""
+    packages = json.loads(lock.read_text())["packages"] if lock.is_file() else {}
+    return {name: entry["version"] for name, entry in packages.items() if name}
+
+
+def models() -> dict[str, Path]:
+    """What the worker loads beside a build before it can answer, by the names that it uses."""
     settings = Settings()
     return {
         "opencv": PACKAGES / "@techstark" / "opencv-js" / "dist" / "opencv.js",
-        "litert": LITERT.with_suffix(".js"),
-        "wasm": LITERT.with_suffix(".wasm"),
         "cascade": settings.cascade_path,
         "blazeface": settings.face_model_path,
         "classifier": Card.int8_path_of(settings.model_path),
@@ -150,11 +159,15 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _packed(source: Path, target: Path) -> Path:
-    """Compress a file, to the same bytes each time: hosts do not compress all kinds of files."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
-    return target
+def _packed(files: dict[str, Path], folder: Path, suffix: str) -> dict[str, dict[str, int | str]]:
+    """Compress files into the Space, to the same bytes each time, and describe them: not every host compresses."""
+    described = {}
+    for name, source in files.items():
+        path = folder / "models" / f"{name}{suffix}.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+        described[name] = {"path": str(path.relative_to(folder)), **_described(path)}
+    return described
 
 
 def _described(path: Path) -> dict[str, int | str]:

@@ -16,7 +16,7 @@ from app.vision.tracker import Tracker
 from bench import constants
 from bench.browser import answers_in_node, compare, scenes
 from bench.live import swaying
-from deploy.static_space import BROWSER
+from deploy.static_space import BROWSER, BUILDS
 
 
 def test_the_constants_are_those_of_the_service() -> None:
@@ -40,9 +40,10 @@ def test_the_packages_are_pinned_and_name_no_registry_but_the_public_one() -> No
 
 
 @pytest.mark.slow
-def test_the_answers_are_the_same() -> None:
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_answers_are_the_same(build: str) -> None:
     pictures = scenes()
-    results = dict(zip(pictures, compare(list(pictures.values())), strict=True))
+    results = dict(zip(pictures, compare(list(pictures.values()), build), strict=True))
     assert {name: result for name, result in results.items() if not result.same} == {}
     assert sum(result.faces for result in results.values()) > 50
     assert results["nothing"].faces == 0
