@@ -20,7 +20,7 @@ from app.errors import NoFace, ServiceError
 from app.routers.info import STATIC
 from app.settings import Settings
 from app.vision.decoder import Picture, is_picture
-from app.vision.geometry import Pixels
+from app.vision.geometry import Box, Pixels
 from bench.pictures import people, placed
 from deploy.static_space import BROWSER, BUILDS, install_packages, models
 
@@ -132,7 +132,9 @@ def answers_in_node(pictures: Sequence[Pixels], build: str = "relaxed", **detail
 
 def _compared(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> Comparison:
     pixels, probability, labels = 0.0, 0.0, 0
-    for one, other in zip(ours, theirs, strict=False):
+    for one in ours if theirs else []:
+        box = Box(**one["face_coordinates"])
+        other = max(theirs, key=lambda face: box.overlap(Box(**face["face_coordinates"])))
         pairs = zip(one["face_coordinates"].values(), other["face_coordinates"].values(), strict=True)
         pixels = max(pixels, *(abs(value - same) for value, same in pairs))
         shares = ((share, other["probabilities"][name]) for name, share in one["probabilities"].items())
