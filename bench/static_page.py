@@ -131,10 +131,10 @@ async def served(files: Sequence[bytes]) -> list[list[tuple[Box, str]]]:
     ]
 
 
-def agreement(page: Page, files: Sequence[bytes]) -> str:
+def agreement(page: Page, files: Sequence[bytes], answers: Sequence[list[tuple[Box, str]]]) -> str:
     """In words, to how many of the service's faces the page gives the same label, though it decodes pictures itself."""
     faces = same = 0
-    for file, expected in zip(files, asyncio.run(served(files)), strict=True):
+    for file, expected in zip(files, answers, strict=True):
         found = [(Box(**face["face_coordinates"]), face["emotion"]) for face in answer(page, file)["faces"]]
         faces += max(len(expected), len(found))
         for box, label in expected:
@@ -150,11 +150,13 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of photographs, whose answers are compared")
     parser.add_argument("--pictures", type=int, default=500, help="after which memory is measured again")
     arguments = parser.parse_args()
+    paths = sorted(arguments.photos.rglob("*")) if arguments.photos is not None else []
+    files = [path.read_bytes() for path in paths if is_picture(path.name)]
+    answers = asyncio.run(served(files))
     with opened() as (page, seconds):
         measure(page, seconds, arguments.pictures)
-        if arguments.photos is not None:
-            files = sorted(path for path in arguments.photos.rglob("*") if is_picture(path.name))
-            print(agreement(page, [path.read_bytes() for path in files]))
+        if files:
+            print(agreement(page, files, answers))
 
 
 if __name__ == "__main__":
