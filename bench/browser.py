@@ -87,7 +87,7 @@ def compare(pictures: Sequence[Pixels], build: str) -> list[Comparison]:
     """
     ours = asyncio.run(_answers(pictures))
     theirs = answers_in_node(pictures, build)
-    return [_compared(one, other["faces"]) for one, other in zip(ours, theirs, strict=True)]
+    return [_compared(faces, answer["faces"]) for faces, answer in zip(ours, theirs, strict=True)]
 
 
 async def _answers(pictures: Sequence[Pixels]) -> list[list[dict[str, Any]]]:
@@ -132,15 +132,18 @@ def answers_in_node(pictures: Sequence[Pixels], build: str = "relaxed", **detail
 
 def _compared(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> Comparison:
     pixels, probability, labels = 0.0, 0.0, 0
-    for one in ours if theirs else []:
-        box = Box(**one["face_coordinates"])
-        other = max(theirs, key=lambda face: box.overlap(Box(**face["face_coordinates"])))
-        pairs = zip(one["face_coordinates"].values(), other["face_coordinates"].values(), strict=True)
-        pixels = max(pixels, *(abs(value - same) for value, same in pairs))
-        shares = ((share, other["probabilities"][name]) for name, share in one["probabilities"].items())
-        probability = max(probability, *(abs(share - same) for share, same in shares))
-        labels += all(one[name] == other[name] for name in ("emotion", "certain", "plausible"))
+    for face in ours if theirs else []:
+        box = _box(face)
+        same = max(theirs, key=lambda other: box.overlap(_box(other)))
+        pixels = max(pixels, *(abs(first - second) for first, second in zip(box, _box(same), strict=True)))
+        shares = ((share, same["probabilities"][name]) for name, share in face["probabilities"].items())
+        probability = max(probability, *(abs(first - second) for first, second in shares))
+        labels += all(face[name] == same[name] for name in ("emotion", "certain", "plausible"))
     return Comparison(len(ours), len(theirs), pixels, labels, probability)
+
+
+def _box(face: dict[str, Any]) -> Box:
+    return Box(**face["face_coordinates"])
 
 
 def main() -> None:

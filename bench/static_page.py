@@ -22,8 +22,8 @@ import numpy as np
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
+from app.analyzer import Analysis
 from app.bootstrap import running
-from app.errors import ServiceError
 from app.settings import Settings
 from app.vision.decoder import is_picture
 from app.vision.geometry import Box
@@ -93,7 +93,7 @@ def group_of_14() -> bytes:
 def memory() -> float:
     """Resident memory of the browser's renderers, in megabytes."""
     processes = psutil.Process().children(recursive=True)
-    sizes = [int(one.memory_info().rss) for one in processes if "--type=renderer" in one.cmdline()]
+    sizes = [int(process.memory_info().rss) for process in processes if "--type=renderer" in process.cmdline()]
     return sum(sizes) / MEGABYTE
 
 
@@ -109,7 +109,7 @@ def measure(page: Page, seconds: float, pictures: int) -> None:
     print(f"first answer: {answer(page, portrait())['milliseconds']:.0f} ms")
     for name, file, count in (("portrait", portrait(), 20), ("group of 14", group_of_14(), 5)):
         answers = [answer(page, file) for _ in range(count)]
-        spent = median(one["milliseconds"] for one in answers)
+        spent = median(answered["milliseconds"] for answered in answers)
         print(f"{name}: {spent:.0f} ms, {len(answers[0]['faces'])} faces")
     frames = [base64.b64encode(jpeg(frame, 80)).decode() for frame in swaying(60)]
     print(f"camera: {page.evaluate(FOLLOW, frames):.1f} frames a second")
@@ -124,10 +124,10 @@ async def served(files: Sequence[bytes]) -> list[list[tuple[Box, str]]]:
     async with running(Settings(engine="litert")) as (analyzer, _):
         answers = [await analyzer.attempt(file) for file in files]
     return [
-        []
-        if isinstance(one, ServiceError)
-        else [(face.face_coordinates.box, face.emotion) for face in one.prediction.faces]
-        for one in answers
+        [(face.face_coordinates.box, face.emotion) for face in given.prediction.faces]
+        if isinstance(given, Analysis)
+        else []
+        for given in answers
     ]
 
 

@@ -99,7 +99,7 @@ function described({ box, confidence, roll, landmarks }, probabilities) {
 /** What probabilities say about a face. @param {Float32Array} probabilities @param {number} detection confidence */
 export function labelled(probabilities, detection) {
   const values = Array.from(probabilities, (value) => rounded(value, DECIMALS));
-  const order = [...values.keys()].sort((one, other) => probabilities[other] - probabilities[one]);
+  const order = [...values.keys()].sort((first, second) => probabilities[second] - probabilities[first]);
   const [top] = order;
   const plausible = order.filter((index) => values[index] >= card.plausible_from);
   if (!plausible.length) plausible.push(top);

@@ -40,7 +40,7 @@ export class BlazeFace {
     const logits = /** @type {Float32Array} */ (outputs.find(({ length }) => length === CELLS * CELLS));
     const regions = /** @type {Float32Array} */ (outputs.find(({ length }) => length === VALUES * CELLS * CELLS));
     const cells = [...logits.keys()].filter((cell) => logits[cell] >= LEAST_LOGIT);
-    cells.sort((one, other) => logits[other] - logits[one]);
+    cells.sort((first, second) => logits[second] - logits[first]);
     const { sine, cosine } = turn(roll);
     const proposals = cells.map((cell) => {
       const [column, row] = [((cell % CELLS) + 0.5) / CELLS, (Math.floor(cell / CELLS) + 0.5) / CELLS];

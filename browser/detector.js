@@ -230,14 +230,14 @@ class Search {
 /** Rotation from a turn to a roll, in degrees, clockwise, -180 to 180. @param {number} roll @param {number} turn */
 const between = (roll, turn) => ((((roll - turn + 180) % 360) + 360) % 360) - 180;
 
-/** @param {{ confidence: number }} one @param {{ confidence: number }} other */
-const surestFirst = (one, other) => other.confidence - one.confidence;
+/** @param {{ confidence: number }} first @param {{ confidence: number }} second */
+const surestFirst = (first, second) => second.confidence - first.confidence;
 
-/** @param {FoundFace} one @param {FoundFace} other */
-function largestFirst({ box: one }, { box: other }) {
+/** @param {FoundFace} first @param {FoundFace} second */
+function largestFirst({ box: first }, { box: second }) {
   return (
-    other.width * other.height - one.width * one.height ||
-    one.x - other.x || one.y - other.y || one.width - other.width || one.height - other.height
+    second.width * second.height - first.width * first.height ||
+    first.x - second.x || first.y - second.y || first.width - second.width || first.height - second.height
   );
 }
 

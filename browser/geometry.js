@@ -25,12 +25,12 @@ export const turn = (degrees) => {
   return { sine: Math.sin(angle), cosine: Math.cos(angle) };
 };
 
-/** Intersection over union of two boxes, 0 to 1. @param {Box} one @param {Box} other */
-export function boxOverlap(one, other) {
-  const width = Math.min(one.x + one.width, other.x + other.width) - Math.max(one.x, other.x);
-  const height = Math.min(one.y + one.height, other.y + other.height) - Math.max(one.y, other.y);
+/** Intersection over union of two boxes, 0 to 1. @param {Box} box @param {Box} other */
+export function boxOverlap(box, other) {
+  const width = Math.min(box.x + box.width, other.x + other.width) - Math.max(box.x, other.x);
+  const height = Math.min(box.y + box.height, other.y + other.height) - Math.max(box.y, other.y);
   const both = Math.max(width, 0) * Math.max(height, 0);
-  return both / (one.width * one.height + other.width * other.height - both);
+  return both / (box.width * box.height + other.width * other.height - both);
 }
 
 /** A square; `x`, `y` is its centre. */
@@ -86,7 +86,7 @@ export class Square {
   }
 }
 
-/** Keep each item that is not the same as one kept before it. @template T @param {T[]} items @param {(one: T, other: T) => boolean} same */
+/** Keep each item that is not the same as one kept before it. @template T @param {T[]} items @param {(item: T, other: T) => boolean} same */
 export function apart(items, same) {
   const kept = /** @type {T[]} */ ([]);
   for (const item of items) if (!kept.some((other) => same(item, other))) kept.push(item);

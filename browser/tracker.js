@@ -19,7 +19,7 @@ export class Tracker {
     const pairs = faces.flatMap(({ box }, number) => {
       return this.#tracks.map((track) => ({ share: boxOverlap(track.box, box), number, track }));
     });
-    pairs.sort((one, other) => other.share - one.share);
+    pairs.sort((first, second) => second.share - first.share);
     const found = /** @type {Map<number, Track>} */ (new Map());
     for (const { share, number, track } of pairs) {
       const free = !found.has(number) && ![...found.values()].includes(track);
