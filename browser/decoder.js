@@ -35,7 +35,8 @@ export async function decoded(file) {
     pixels[to + 1] = data[from + 1];
     pixels[to + 2] = data[from + 2];
   }
-  return { data: pixels, width, height };
+  const start = new Uint8Array(await file.slice(0, 2).arrayBuffer());
+  return { data: pixels, width, height, jpeg: start[0] === 0xff && start[1] === 0xd8 };
 }
 
 /** Something to draw on. @param {number} width @param {number} height */

@@ -31,9 +31,20 @@ export function facePixels(pixels, box, side, roll) {
   });
 }
 
-/** Reduced by the largest whole factor that keeps the shorter side, averaged as Pillow's `reduce` does. @param {Pixels} pixels @param {number} short @returns {Pixels} */
-function reduced({ data, width, height }, short) {
-  const factor = Math.max(Math.floor(Math.min(width, height) / short), 1);
+/**
+ * Reduced by the largest whole factor that keeps the shorter side; a JPEG first by a power of two, as the service decodes it.
+ * @param {Pixels} pixels @param {number} short
+ */
+function reduced(pixels, short) {
+  const { width, height, jpeg } = pixels;
+  const share = short / Math.min(width, height);
+  const most = Math.min(Math.floor(width / Math.ceil(width * share)), Math.floor(height / Math.ceil(height * share)));
+  const decoded = averaged(pixels, jpeg ? ([8, 4, 2].find((power) => power <= most) ?? 1) : 1);
+  return averaged(decoded, Math.max(Math.floor(Math.min(decoded.width, decoded.height) / short), 1));
+}
+
+/** Reduced by a whole factor, averaged as Pillow's `reduce` does. @param {Pixels} pixels @param {number} factor @returns {Pixels} */
+function averaged({ data, width, height }, factor) {
   if (factor === 1) return { data, width, height };
   const [wide, high] = [Math.ceil(width / factor), Math.ceil(height / factor)];
   const result = new Uint8Array(3 * wide * high);

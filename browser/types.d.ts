@@ -65,8 +65,8 @@ type LiteRt = {
   compileModel(environment: unknown, model: unknown, options: object): { run(signature: number, inputs: TensorBuffer[]): TensorBuffer[] };
 };
 
-/** RGB, a byte each, row by row. */
-type Pixels = { data: Uint8Array | Uint8ClampedArray; width: number; height: number };
+/** RGB, a byte each, row by row; `jpeg` if they come from such a file. */
+type Pixels = { data: Uint8Array | Uint8ClampedArray; width: number; height: number; jpeg?: boolean };
 
 declare module "node:fs/promises";
 declare module "node:v8";
