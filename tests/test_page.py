@@ -1286,7 +1286,7 @@ def test_page_without_a_service_answers_offline_and_asks_for_its_own_files_alone
     choose(page, FilePayload(name="text.png", mimeType="image/png", buffer=b"text"))
     expect(shown(page).locator(".status")).to_have_text("The file is not a picture that this browser can decode.")
 
-    page.evaluate("navigator.serviceWorker.ready")
+    page.wait_for_function("navigator.serviceWorker.controller")
     files = {f"/{path.relative_to(static_space)}" for path in static_space.rglob("*")} | {"/"}
     assert set(space_server.asked) <= files
     space_server.stop()
