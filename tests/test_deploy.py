@@ -1,5 +1,6 @@
 """What is written for clusters, engines and Spaces fits the service: its settings, addresses, needs and files."""
 
+import hashlib
 import json
 import re
 import socket
@@ -409,17 +410,14 @@ def test_a_space_starts_with_its_front_matter_and_the_readme_does_not(space: Pat
     assert (space / "README.md").read_text() == front + readme
 
 
-def test_the_front_matter_of_the_space_is_what_the_hub_documents(space: Path) -> None:
-    """https://huggingface.co/docs/hub/spaces-config-reference"""
-    front = yaml.safe_load((space / "README.md").read_text().split("---\n")[1])
+def front_matter(space: Path) -> Object:
+    """What the Hub reads of a Space: https://huggingface.co/docs/hub/spaces-config-reference"""
+    front: Object = yaml.safe_load((space / "README.md").read_text().split("---\n")[1])
     assert re.fullmatch(r"[^\w\s!-~]+", front["emoji"])
     colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {front["colorFrom"], front["colorTo"]} <= colours
-    assert (front["sdk"], front["license"]) == ("docker", "mit")
-    assert front["app_port"] == int(re.findall(r"EXPOSE (\d+)", DOCKERFILE)[0])
-    assert f"PORT={front['app_port']}" in DOCKERFILE
+    assert front["license"] == "mit"
     assert len(front["short_description"]) <= 60
-    assert front["suggested_hardware"] == "cpu-basic"
     assert front.keys() <= {
         "title", "emoji", "colorFrom", "colorTo", "sdk", "python_version", "sdk_version", "suggested_hardware",
         "suggested_storage", "app_file", "app_build_command", "app_port", "base_path", "fullWidth", "header",
@@ -427,3 +425,55 @@ def test_the_front_matter_of_the_space_is_what_the_hub_documents(space: Path) ->
         "hf_oauth_expiration_minutes", "hf_oauth_authorized_org", "disable_embedding", "startup_duration_timeout",
         "custom_headers", "preload_from_hub", "license",
     }  # fmt: skip
+    return front
+
+
+def test_the_front_matter_of_the_space_is_what_the_hub_documents(space: Path) -> None:
+    front = front_matter(space)
+    assert front["sdk"] == "docker"
+    assert front["app_port"] == int(re.findall(r"EXPOSE (\d+)", DOCKERFILE)[0])
+    assert f"PORT={front['app_port']}" in DOCKERFILE
+    assert front["suggested_hardware"] == "cpu-basic"
+
+
+@pytest.fixture(scope="module")
+def static_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a static Space, made as the guide says."""
+    folder = tmp_path_factory.mktemp("spaces") / "static"
+    subprocess.run([ROOT / "scripts" / "space", "--static", folder], check=True, timeout=120)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_static_space_lists_what_is_loaded(static_space: Path) -> None:
+    front = front_matter(static_space)
+    assert (front["sdk"], front["app_file"]) == ("static", "index.html")
+    files = [path for path in static_space.rglob("*") if path.is_file()]
+    listed = json.loads((static_space / "files.json").read_text())
+    assert listed["version"] == __version__
+    groups = (listed["page"], listed["models"], *listed["builds"].values())
+    page, common, *builds = (sum(entry["bytes"] for entry in group.values()) for group in groups)
+    assert page + common + max(builds) < 20e6  # A browser loads one build.
+    models = {entry.pop("path"): entry for group in groups[1:] for entry in group.values()}
+    for name, entry in {**listed["page"], **models}.items():
+        content = (static_space / name).read_bytes()
+        assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    names = {str(path.relative_to(static_space)) for path in files}
+    own = {"files.json", "offline.js", "README.md", "LICENSE", "licences/blazeface.txt", "licences/opencv.txt"}
+    assert names == {*listed["page"], *models, *own}
+    for name in re.findall(r"`((?:licences/)?[\w.]+\.txt)`", (static_space / "README.md").read_text()):
+        assert name in names
+
+
+@pytest.mark.slow
+def test_the_pages_of_a_static_space_name_its_own_files_alone(static_space: Path) -> None:
+    for page in ("index.html", "card.html"):
+        text = (static_space / page).read_text()
+        (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
+        assert "default-src 'none'" in policy
+        assert "connect-src 'self'" in policy
+        assert "http" not in policy
+        assert text.index("Content-Security-Policy") < text.index("<link")
+        for target in re.findall(r'(?:href|src)="([^"]+)"', text):
+            assert (static_space / target).exists(), target
+        assert "this service" not in text.lower().replace("this service asks for an api key", "")

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -20,6 +21,7 @@ import httpx2
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import (
     Browser,
@@ -35,6 +37,7 @@ from playwright.sync_api import (
 from websockets.sync.client import connect
 
 from app import __version__
+from app.bootstrap import load_detector
 from app.emotions import EMOTIONS, LABELS
 from app.main import create_app
 from app.model.classifier import Classifier
@@ -1202,3 +1205,113 @@ def test_the_page_of_another_origin_that_readme_api_shows(
             pages.shutdown()
     assert len(trouble) == 1
     assert "status of 400" in trouble[0]
+
+
+class _FolderServer(ThreadingHTTPServer):
+    """Serves a folder.
+
+    Attributes:
+        asked: the paths that were asked for.
+        ready: set when the models may come.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[str] = []
+        self.ready = threading.Event()
+        super().__init__(("127.0.0.1", 0), partial(_FolderHandler, directory=str(folder)))
+        self._thread = threading.Thread(target=self.serve_forever)
+        self._thread.start()
+        self.address = f"http://127.0.0.1:{self.server_port}/"
+
+    def stop(self) -> None:
+        self.ready.set()
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+
+class _FolderHandler(SimpleHTTPRequestHandler):
+    server: _FolderServer
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        if self.path.startswith("/models/"):
+            self.server.ready.wait(_PATIENCE_MS / 1000)
+        super().do_GET()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def static_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spaces") / "static"
+    subprocess.run([ROOT / "scripts" / "space", "--static", folder], check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def space_server(static_space: Path) -> Iterator[_FolderServer]:
+    server = _FolderServer(static_space)
+    yield server
+    server.stop()
+
+
+def test_page_without_a_service_answers_offline_and_asks_for_its_own_files_alone(
+    page: Page,
+    space_server: _FolderServer,
+    static_space: Path,
+    astronaut: NDArray[np.uint8],
+    trouble: list[str],
+) -> None:
+    progress, found = page.locator("#progress"), detected(astronaut)
+    opened(page, space_server.address)  # The models have not come yet.
+    expect(progress).to_have_text("Loading what answers: 0\xa0%.")
+    space_server.ready.set()
+    expect(progress).to_have_text("")
+
+    choose(page, FilePayload(name="portrait.png", mimeType="image/png", buffer=encoded(astronaut)))
+    expect(shown(page)).to_have_attribute("aria-label", "portrait.png")
+    expect(shown(page).locator(".status")).to_have_text("1 face: Happy")
+    answer = json.loads(copied(page, "JSON"))
+    assert [face["face_coordinates"] for face in answer["faces"]] == found
+    shown(page).get_by_role("button", name="Why?").click()
+    expect(shown(page).locator(".heat")).to_be_visible()
+    with page.expect_download() as download:
+        shown(page).get_by_role("button", name="Download with boxes").click()
+    with Image.open(download.value.path()) as drawn:
+        assert (drawn.format, drawn.size) == ("JPEG", (512, 512))
+        x, y = (found[0][name] for name in ("x", "y"))
+        assert np.abs(np.array(drawn)[y, x + 50] - np.array([230, 167, 0])).max() < 60  # The colour of "happy".
+    choose(page, FilePayload(name="text.png", mimeType="image/png", buffer=b"text"))
+    expect(shown(page).locator(".status")).to_have_text("The file is not a picture that this browser can decode.")
+
+    page.wait_for_function("navigator.serviceWorker.controller")
+    files = {f"/{path.relative_to(static_space)}" for path in static_space.rglob("*")} | {"/"}
+    assert set(space_server.asked) <= files
+    space_server.stop()
+    page.reload()
+    choose(page, FilePayload(name="again.png", mimeType="image/png", buffer=encoded(astronaut)))
+    expect(shown(page)).to_have_attribute("aria-label", "again.png")
+    expect(shown(page).locator(".status")).to_have_text("1 face: Happy")
+    page.get_by_role("link", name="How good").click()
+    expect(page.locator("#figures")).to_be_visible()
+    assert trouble == []
+
+
+def test_page_without_a_service_follows_a_camera_and_a_video(
+    page: Page, space_server: _FolderServer, trouble: list[str]
+) -> None:
+    space_server.ready.set()
+    opened(page, space_server.address)
+    start_camera(page)
+    expect(page.locator("#camera .pills span")).to_have_text(re.compile("^Happy"))
+    page.get_by_role("button", name="Stop").click()
+    choose(page, swaying_video())
+    expect(page.locator("#clip .pills span")).to_have_text(re.compile("^Happy"))
+    assert trouble == []
+
+
+def detected(pixels: NDArray[np.uint8]) -> list[dict[str, int]]:
+    """The boxes that the service finds in a picture."""
+    return [face.box._asdict() for face in load_detector(Settings()).find(pixels)]
