@@ -7,9 +7,9 @@ import { Square, apart, turn } from "./geometry.js";
 import { freed, grey, resized } from "./mats.js";
 
 const {
-  AT_ONCE, BELIEVED, BREADTH, CLOSE, CLOSELY, CONTRADICTED, DOUBT, FRAME, INSET, LEAST, LEAST_SCORE, LIFT, MAX_SIDE,
-  LONG_STRIP, LYING, MOST_DOUBTS, MOST_PARTS, OVERLAP, PART, QUARTERS, SAME, SEEN, SMALL, SMALL_PART, STRIP, SURE, THIN,
-  TINY, UPRIGHT, WEAK,
+  AT_ONCE, BELIEVED, BREADTH, CLOSE, CLOSELY, CLOSE_FILLING, CONTRADICTED, DOUBT, DOUBT_FILLING, FILLING, FRAME, INSET,
+  LEAST, LEAST_SCORE, LIFT, LONG_STRIP, LYING, MAX_SIDE, MOST_DOUBTS, MOST_PARTS, OVERLAP, PART, QUARTERS, SAME, SEEN,
+  SMALL, SMALL_PART, STRIP, SURE, THIN, TINY, UPRIGHT, WEAK,
 } = constants.detector;
 
 /** @typedef {import("./blazeface.js").Proposal} Proposal */
@@ -38,9 +38,9 @@ class Candidate {
     return this.confidence >= SURE && this.evidence.seen && !this.evidence.closer.length;
   }
 
-  /** Whether it needs a closer look and did not have one. @param {number} believed */
-  doubtful(believed) {
-    if (this.confidence < DOUBT || this.evidence.closer.length) return false;
+  /** Whether it needs a closer look and did not have one. @param {number} believed @param {boolean} filling */
+  doubtful(believed, filling) {
+    if (this.confidence < (filling ? DOUBT_FILLING : DOUBT) || this.evidence.closer.length) return false;
     const known = this.confidence >= believed && this.evidence.seen;
     return !known || Math.abs(between(this.proposal.roll, this.turn)) > UPRIGHT;
   }
@@ -199,7 +199,7 @@ class Search {
   /** Look closely at each doubtful face, and at tilted ones. */
   #lookClosely() {
     const believed = this.#found.some(({ sure }) => sure) ? BELIEVED : SURE;
-    const doubts = this.#found.filter((face) => face.doubtful(believed)).slice(0, MOST_DOUBTS);
+    const doubts = this.#found.filter((face) => face.doubtful(believed, this.#fills(face))).slice(0, MOST_DOUBTS);
     if (!doubts.length) return;
     this.#found = merged(this.#found.map((face) => (doubts.includes(face) ? this.#closely(face) : face)));
   }
@@ -208,7 +208,7 @@ class Search {
   #closely(candidate) {
     const { proposal, evidence, square, turn } = candidate;
     const looks = /** @type {Proposal[]} */ ([]);
-    for (const factor of CLOSE) {
+    for (const factor of this.#fills(candidate) ? CLOSE_FILLING : CLOSE) {
       const look = this.#again(proposal, proposal.square.grown(factor));
       if (!look) break;
       looks.push(look);
@@ -218,6 +218,11 @@ class Search {
       return new Candidate(proposal, square, { ...evidence, closer }, turn);
     }
     return this.#judged(looks[0] ?? proposal, proposal.roll, evidence.score, closer);
+  }
+
+  /** Whether a face fills the picture. @param {Candidate} face */
+  #fills({ proposal }) {
+    return proposal.square.side >= FILLING * Math.min(this.#grey.cols, this.#grey.rows);
   }
 
   /** The same face in another view, in which it is upright. @param {Proposal} proposal @param {Square} view */
