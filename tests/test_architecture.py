@@ -261,3 +261,15 @@ def test_the_container_installs_from_the_locks() -> None:
     for name in ("requirements", "requirements-lite"):
         assert f"--require-hashes --requirement {name}.lock" in dockerfile
     assert "!requirements*.lock" in sent
+
+
+def test_imports_change_nothing_of_the_process() -> None:
+    names = [name for name in MODULES if within(name, "app")]
+    code = f"""
+import importlib, os, cv2, PIL.Image
+def state(): return dict(os.environ), PIL.Image.MAX_IMAGE_PIXELS, cv2.getNumThreads(), cv2.utils.logging.getLogLevel()
+before = state()
+for name in {names}: importlib.import_module(name)
+assert state() == before, (before, state())
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
