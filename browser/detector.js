@@ -204,7 +204,10 @@ class Search {
     this.#found = merged(this.#found.map((face) => (doubts.includes(face) ? this.#closely(face) : face)));
   }
 
-  /** Rate a face by closer looks at several scales, in which it is upright. @param {Candidate} candidate */
+  /**
+   * Rate a face by closer looks at several scales, in which it is upright. One of them suffices where the face is upright
+   * in the picture and Haar sees it. @param {Candidate} candidate
+   */
   #closely(candidate) {
     const { proposal, evidence, square, turn } = candidate;
     const looks = /** @type {Proposal[]} */ ([]);
@@ -215,7 +218,8 @@ class Search {
     }
     const closer = CLOSE.map((_, index) => looks[index]?.score ?? LEAST_SCORE);
     if (evidence.seen && Math.abs(between(proposal.roll, turn)) <= UPRIGHT) {
-      return new Candidate(proposal, square, { ...evidence, closer }, turn);
+      const upright = Math.abs(proposal.roll) <= UPRIGHT;
+      return new Candidate(proposal, square, { ...evidence, closer: upright ? [Math.max(...closer)] : closer }, turn);
     }
     return this.#judged(looks[0] ?? proposal, proposal.roll, evidence.score, closer);
   }

@@ -147,7 +147,7 @@ async def test_pixels_are_answered_as_their_file_is(astronaut: NDArray[np.uint8]
 
 
 async def test_the_largest_faces_that_are_sure_enough_are_answered() -> None:
-    pixels = np.dstack([crowd(36)] * 3)
+    pixels = np.dstack([crowd(32)] * 3)
     async with analyzing() as analyzer:
         every = (await analyzer.analyze(pixels)).prediction.faces
         (largest,) = (await analyzer.analyze(pixels, Selection(limit=1))).prediction.faces

@@ -128,7 +128,7 @@ def test_a_report_has_no_heading_without_something_below_it() -> None:
 
 @pytest.mark.slow
 def test_a_job_takes_the_faces_that_it_is_told(tmp_path: Path) -> None:
-    (tmp_path / "crowd.png").write_bytes(encoded(np.dstack([crowd(36)] * 3)))
+    (tmp_path / "crowd.png").write_bytes(encoded(np.dstack([crowd(32)] * 3)))
     counts = []
     for number, options in enumerate(((), ("--limit", "1"), ("--min-detection", "0"))):
         out = tmp_path / f"{number}.csv"

@@ -257,7 +257,7 @@ def test_boxes_of_cut_faces_lie_inside_the_picture(
 
 
 def test_doubtful_faces_are_given_when_they_are_asked_for(detector: FaceDetector) -> None:
-    picture = np.dstack([crowd(36)] * 3)
+    picture = np.dstack([crowd(32)] * 3)
     every = detector.find(picture, least=0)
     assert min(face.confidence for face in every) < 0.5
     assert [face for face in every if face.confidence >= 0.5] == detector.find(picture)

@@ -66,7 +66,7 @@ def test_every_face_of_a_group_largest_first(
 @pytest.mark.slow
 def test_the_same_bytes_get_the_same_answer(http: httpx2.Client, service: str) -> None:
     """Fifty times over four threads, whatever shares a batch."""
-    data = encoded(crowd(36))
+    data = encoded(crowd(32))
 
     def ask(_: int) -> dict[str, Any]:
         body: dict[str, Any] = httpx2.post(f"{service}/predict", content=data, timeout=60).json()
@@ -115,7 +115,7 @@ def test_faces_are_selected_by_the_query(
     every = predict(http, data)["faces"]
     batch = http.post("/predict/batch", params={"limit": 1}, files=[("files", data)] * 2).json()["results"]
     assert [result["faces"] for result in batch] == [every[:1]] * 2
-    blurred = encoded(np.dstack([crowd(36)] * 3))
+    blurred = encoded(np.dstack([crowd(32)] * 3))
     sure = predict(http, blurred)["faces"]
     doubtful = http.post("/predict", params={"min_detection": 0}, content=blurred).json()
     assert len(doubtful["faces"]) > len(sure)

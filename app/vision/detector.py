@@ -43,8 +43,8 @@ class Weights(NamedTuple):
 AT_ONCE = Weights(bias=-2.9, score=2.5, seen=5.1)
 """Weights of a face that was looked at once."""
 
-CLOSELY = Weights(bias=-2.3, score=8, seen=2)
-"""Weights of a face that was looked at closely. The fit gives `seen` none; 2 keeps blurred faces that Haar sees."""
+CLOSELY = Weights(bias=-2.5, score=8, seen=0)
+"""Weights of a face that was looked at closely."""
 
 CLOSE = 4, 6
 """Sides of two closer looks, as multiples of the face's side. Faces are seen at any scale, texture seldom is."""
@@ -156,7 +156,7 @@ class Evidence(NamedTuple):
 
     Attributes:
         score: the network's at first sight, 0 to 1.
-        closer: its scores in closer looks, 0 to 1; empty without any.
+        closer: its scores in the closer looks that count, 0 to 1; empty without any.
         seen: whether Haar confirms the face.
     """
 
@@ -388,7 +388,10 @@ class _Search:
             self._found = _merged([self._closely(face) if face in doubts else face for face in self._found])
 
     def _closely(self, candidate: Candidate) -> Candidate:
-        """Rate a face by closer looks at several scales, in which it is upright."""
+        """Rate a face by closer looks at several scales, in which it is upright.
+
+        One of them suffices where the face is upright in the picture and Haar sees it.
+        """
         proposal, score = candidate.proposal, candidate.evidence.score
         looks: list[Proposal] = []
         for factor in CLOSE_FILLING if self._fills(candidate) else CLOSE:
@@ -398,7 +401,8 @@ class _Search:
             looks.append(look)
         closer = tuple(look.score for look in looks) + (LEAST_SCORE,) * (len(CLOSE) - len(looks))
         if candidate.evidence.seen and abs(_between(proposal.roll, candidate.turn)) <= UPRIGHT:
-            evidence = candidate.evidence._replace(closer=closer)
+            upright = abs(proposal.roll) <= UPRIGHT
+            evidence = candidate.evidence._replace(closer=(max(closer),) if upright else closer)
             return candidate._replace(evidence=evidence, confidence=evidence.confidence)
         return self._judged(looks[0] if looks else proposal, proposal.roll, score, closer)
 
