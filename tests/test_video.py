@@ -339,12 +339,17 @@ def test_the_smallest_frames_are_read() -> None:
     assert sample.pixels.shape == (1, 1, 3)
 
 
+def children() -> set[psutil.Process]:
+    """The processes that this one has started."""
+    return {*psutil.Process().children()}
+
+
 def test_a_decoder_that_dies_or_hangs_is_an_invalid_video() -> None:
-    file = encoded(shades(300, (640, 480)), 10)
+    file, others = encoded(shades(300, (640, 480)), 10), children()
 
     async def killed(way: int, limits: VideoLimits) -> None:
         async with reading(deque([file]), Sampling(SamplingStep.parse("0.1s")), limits) as video:
-            (child,) = psutil.Process().children()
+            (child,) = children() - others
             async for sample in video.samples():
                 if sample.time > 1:
                     child.send_signal(way)
@@ -353,17 +358,16 @@ def test_a_decoder_that_dies_or_hangs_is_an_invalid_video() -> None:
         asyncio.run(killed(signal.SIGKILL, LIMITS))
     with pytest.raises(InvalidVideo, match="no progress"):
         asyncio.run(killed(signal.SIGSTOP, LIMITS._replace(stall_seconds=0.5)))
-    assert psutil.Process().children() == []
+    assert children() - others == set()
 
 
 def test_no_more_is_decoded_than_is_asked_for() -> None:
     """A reader that waits keeps the decoder waiting."""
-
-    file = encoded(shades(300, (640, 480)), 30)
+    file, others = encoded(shades(300, (640, 480)), 30), children()
 
     async def waiting() -> tuple[float, float]:
         async with reading(deque([file]), Sampling(SamplingStep.parse("1f")), LIMITS) as video:
-            (child,) = psutil.Process().children()
+            (child,) = children() - others
             await anext(video.samples())
             await asyncio.sleep(0.5)
             before = sum(child.cpu_times()[:2])
