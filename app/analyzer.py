@@ -209,13 +209,13 @@ class Analyzer:
         """Draw an answer over its picture; the arguments and the file are those of `annotate`."""
         prediction, found, _ = analysis
 
-        def drawn() -> bytes:
+        def file() -> bytes:
             pixels, faces = found.picture.rgb(min(drawing.drawing_size(prediction.image))), prediction.faces
             blurred = faces if blur else ()
-            picture_drawn = drawing.draw_faces(pixels, prediction.image, faces[: selection.limit], style, blurred)
-            return drawing.encoded(picture_drawn, form)
+            drawn = drawing.draw_faces(pixels, prediction.image, faces[: selection.limit], style, blurred)
+            return drawing.encoded(drawn, form)
 
-        return await self._in_pool(drawn)
+        return await self._in_pool(file)
 
     async def explain(
         self,

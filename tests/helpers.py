@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import httpx2
 import numpy as np
+import psutil
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -141,6 +142,11 @@ def serving(app: FastAPI, port: int = 0, **settings: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(60)
         assert not thread.is_alive()
+
+
+def children() -> set[psutil.Process]:
+    """The processes that this one has started."""
+    return {*psutil.Process().children()}
 
 
 class Finished(NamedTuple):

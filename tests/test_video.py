@@ -15,7 +15,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import psutil
 import pytest
 from numpy.typing import NDArray
 
@@ -23,7 +22,7 @@ from app.errors import InvalidVideo, ServiceError, TooManyPixels, VideoTooLong
 from app.vision.sampling import Sampling, SamplingStep
 from app.vision.video import Sample, Video, VideoLimits, reading
 from bench.clips import encoded, shot
-from tests.helpers import ROOT
+from tests.helpers import ROOT, children
 
 LIMITS = VideoLimits(pixels=9_000_000, stall_seconds=30)
 Pixels = NDArray[np.uint8]
@@ -337,11 +336,6 @@ def test_a_video_without_a_length_ends_where_its_limits_are() -> None:
 def test_the_smallest_frames_are_read() -> None:
     (sample,) = read(encoded([np.full((1, 1, 3), 200, np.uint8)] * 3, codec="libvpx", form="webm"))[1]
     assert sample.pixels.shape == (1, 1, 3)
-
-
-def children() -> set[psutil.Process]:
-    """The processes that this one has started."""
-    return {*psutil.Process().children()}
 
 
 def test_a_decoder_that_dies_or_hangs_is_an_invalid_video() -> None:

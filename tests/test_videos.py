@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx2
 import numpy as np
-import psutil
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -26,7 +25,7 @@ from app.vision import chart
 from app.vision.sampling import Sampling, SamplingStep
 from app.vision.video import VideoLimits, reading
 from bench.clips import Window, encoded, shot
-from tests.helpers import check_problem, parts, predict, run_command, serving
+from tests.helpers import check_problem, children, parts, predict, run_command, serving
 from tests.helpers import encoded as picture_file
 
 Pixels = NDArray[np.uint8]
@@ -237,15 +236,15 @@ def test_an_error_on_the_way_is_the_last_line(strict: str, astronaut: Pixels) ->
 def test_a_client_that_hangs_up_ends_its_video_and_frees_its_place(astronaut: Pixels) -> None:
     video = encoded(shot(astronaut, SIZE, 490), 25, "libx264", "mp4", preset="ultrafast")
     with serving(create_app(Settings(), parts())) as url:
-        others = {*psutil.Process().children()}
+        others = children()
         address = f"{url}/predict/video"
         with httpx2.stream("POST", address, content=video, params={"every": "1f"}, timeout=60) as answer:
             lines = answer.iter_lines()  # Were it dropped, the connection would be closed.
             next(lines)
-            assert len({*psutil.Process().children()} - others) == 1
+            assert len(children() - others) == 1
             check_problem(httpx2.post(address, content=video, timeout=60), 503, "overloaded")
         deadline = time.monotonic() + 1
-        while {*psutil.Process().children()} - others:
+        while children() - others:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert len(ask(url, video, every="10s")) == 3

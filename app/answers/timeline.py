@@ -25,9 +25,6 @@ MOST_FOLLOWED = 1000
 MOST_MOMENTS = 3
 """Most moments of a label of a face."""
 
-MOST_PANELS = 20
-"""Most faces of a chart, those of the most samples."""
-
 
 @dataclass
 class _Course:
@@ -104,7 +101,7 @@ class Timeline:
 
     def panels(self) -> list[chart.Panel]:
         """What a chart shows: a panel for each of the faces with the most samples, in the order of their first ones."""
-        most = heapq.nlargest(MOST_PANELS, self._courses, key=lambda number: len(self._courses[number].times))
+        most = heapq.nlargest(chart.MOST_PANELS, self._courses, key=lambda number: len(self._courses[number].times))
         return [self._panel(number) for number in sorted(most)] or [self._panel(None)]
 
     def _panel(self, number: int | None) -> chart.Panel:

@@ -43,9 +43,6 @@ from app.vision.chart import Moment, Panel
 from app.vision.faces import EVERY_FACE, Selection, Source
 from app.vision.sampling import SamplingStep
 
-MAX_PANELS = 20
-"""Most videos in one plot."""
-
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -285,9 +282,9 @@ def _plot(path: Path, panels: list[Panel]) -> None:
     if not panels:
         say("No plot: there was no readable video.")
         return
-    if len(panels) > MAX_PANELS:
-        say(f"The plot shows the first {MAX_PANELS} of {len(panels)} videos.")
-    chart.draw(panels[:MAX_PANELS]).save(path, "PNG")
+    if len(panels) > chart.MOST_PANELS:
+        say(f"The plot shows the first {chart.MOST_PANELS} of {len(panels)} videos.")
+    chart.draw(panels[: chart.MOST_PANELS]).save(path, "PNG")
 
 
 def add_every(parser: argparse.ArgumentParser) -> None:

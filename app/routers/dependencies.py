@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from app.analyzer import Analyzer
 from app.concurrency import Admission, ByteBudget
+from app.errors import Overloaded
 from app.http.access import RateLimit
 from app.http.metrics import Metrics
 from app.model.backend import Backend
@@ -40,6 +41,16 @@ class Service:
     videos: asyncio.Semaphore
     rate: RateLimit | None
     metrics: Metrics
+
+
+def check_room(slots: asyncio.Semaphore, kind: str, most: int) -> None:
+    """Refuse a camera or video for which there is no slot.
+
+    Raises:
+        Overloaded: all `most` slots of this kind are taken.
+    """
+    if slots.locked():
+        raise Overloaded(f"There is no room for another {kind}; the most at once is {most}. Try again shortly.")
 
 
 async def _service(connection: HTTPConnection) -> Service:  # A coroutine: FastAPI gives plain functions to threads.

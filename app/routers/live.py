@@ -7,11 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from app.errors import Overloaded
 from app.http.access import accept
 from app.http.websocket_protocol import CLOSE_SECONDS
 from app.live_session import MAX_FRAME_BYTES, LiveSession
-from app.routers.dependencies import ServiceDep
+from app.routers.dependencies import ServiceDep, check_room
 
 router = APIRouter()
 
@@ -25,9 +24,7 @@ GOING_AWAY, UNSUPPORTED_DATA, TOO_BIG = 1001, 1003, 1009
 @router.websocket("/live")
 async def live(socket: WebSocket, service: ServiceDep) -> None:
     """Answer the newest frame of a camera, again and again; older frames are skipped."""
-    if service.live_sessions.locked():
-        most = service.settings.max_live
-        raise Overloaded(f"There is no room for another camera; the most at once is {most}. Try again shortly.")
+    check_room(service.live_sessions, "camera", service.settings.max_live)
     async with service.live_sessions:
         await accept(socket)
         session = LiveSession(service.analyzer, service.admission)

@@ -15,12 +15,12 @@ from pydantic_core import PydanticCustomError
 from app import errors
 from app.answers import rows
 from app.answers.video_session import AnsweredSample, VideoSession
-from app.errors import InvalidRequest, NotAcceptable, Overloaded, ServiceError
+from app.errors import InvalidRequest, NotAcceptable, ServiceError
 from app.http.accept import Accept
 from app.http.bodies import read_video
 from app.http.problem_details import SCHEMAS, document, responses
 from app.http.query import known_parameters
-from app.routers.dependencies import Service, ServiceDep
+from app.routers.dependencies import ServiceDep, check_room
 from app.routers.predict import COMMON_ERRORS, SelectionDep
 from app.routers.uploads import VIDEO_BODY
 from app.schemas import VideoEnd
@@ -117,21 +117,15 @@ async def _recording(
         if service.rate is not None:
             await service.rate.wait(request)
 
-    _check_room(service)
+    check_room(service.videos, "video", settings.max_videos)
     with service.byte_budget.hold() as take:
         name, pieces = await read_video(request, settings.max_video_bytes, take)
-        _check_room(service)  # Nobody holds a place by sending slowly.
+        check_room(service.videos, "video", settings.max_videos)  # Nobody holds a place by sending slowly.
         async with service.videos, reading(pieces, sampling, settings.video_limits) as video:
             session = VideoSession(
                 video, service.analyzer, service.admission, selection, smooth, settings.video_seconds, pace
             )
             yield Recording(name or FILE, request.state.request_id, session)
-
-
-def _check_room(service: Service) -> None:
-    if service.videos.locked():
-        most = service.settings.max_videos
-        raise Overloaded(f"There is no room for another video; the most at once is {most}. Try again shortly.")
 
 
 @router.post(

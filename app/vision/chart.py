@@ -14,6 +14,9 @@ from app.vision.percent import percent
 WIDTH, HEIGHT = 1280, 380
 """Size of one panel, in pixels."""
 
+MOST_PANELS = 20
+"""Most panels that one chart should have; its callers choose which."""
+
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 52, 150, 44
 _INK, _QUIET, _LINE, _GROUND = (28, 32, 48), (90, 97, 120), (226, 229, 238), (255, 255, 255)
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
