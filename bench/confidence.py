@@ -3,8 +3,8 @@
     python -m bench.confidence --photos DIR --negatives DIR
 
 It prints the weights of `app/vision/detector.py`, and how often a confidence of a half is wrong with them. Faces are
-the boxes of true faces in the photographs, as they are and turned by 90 degrees. No faces are the boxes in pictures
-without people.
+the boxes of true faces in the photographs, as they are and turned by 90 degrees. No faces are the boxes beside all
+faces there, and those in pictures without people.
 """
 
 import argparse
@@ -44,8 +44,9 @@ def examples(photographs: Iterator[Photograph], detector: FaceDetector) -> Itera
         factor = picture.width / copy.shape[1]
         for candidate in detector.candidates(copy):
             box = candidate.square.scaled(factor).clipped(picture.width, picture.height)
-            face = any(judge([box], truth).found)
-            if face or not truth["faces"]:
+            judged = judge([box], truth)
+            face = any(judged.found)
+            if face or judged.false:
                 yield Example(candidate.evidence, face)
 
 

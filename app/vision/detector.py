@@ -44,7 +44,7 @@ AT_ONCE = Weights(bias=-2.9, score=2.5, seen=5.1)
 """Weights of a face that was looked at once."""
 
 CLOSELY = Weights(bias=-2.5, score=8, seen=0)
-"""Weights of a face that was looked at closely."""
+"""Weights of a face that was looked at closely. They are steeper than the fit, -1.9 and 5.3, and err as seldom."""
 
 CLOSE = 4, 6
 """Sides of two closer looks, as multiples of the face's side. Faces are seen at any scale, texture seldom is."""
